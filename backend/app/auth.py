@@ -1,0 +1,110 @@
+"""Who is asking: bearer tokens signed with the service's secret, and the person they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import jwt
+from fastapi import Depends, HTTPException, Request, status
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import select
+
+from app.database import Database
+from app.inputs import MAX_ID
+from app.models import Candidate, User
+from app.settings import Settings
+
+ALGORITHM = "HS256"
+
+bearer = HTTPBearer(auto_error=False, description="A token from `python -m app.cli token`")
+
+
+@dataclass(frozen=True)
+class Person:
+    """The user that a request comes from, as the database knows them now."""
+
+    user_id: int
+    role: str
+    candidate_id: int | None
+
+
+def make_token(user_id: int, secret: str, lifetime: timedelta) -> str:
+    """A signed token for `user_id`. The role is not in it: it is looked up, so a change counts at once."""
+    now = datetime.now(UTC)
+    return jwt.encode({"sub": str(user_id), "iat": now, "exp": now + lifetime}, secret, algorithm=ALGORITHM)
+
+
+def _refuse(reason: str) -> HTTPException:
+    return HTTPException(status.HTTP_401_UNAUTHORIZED, reason, headers={"WWW-Authenticate": "Bearer"})
+
+
+def token_subject(token: str, secret: str) -> int:
+    """The user id that `token` was made for.
+
+    Raises:
+        HTTPException: 401 when the token is not signed by us, has expired or names no user.
+    """
+    try:
+        claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
+        user_id = int(claims["sub"])
+    except jwt.ExpiredSignatureError:
+        raise _refuse("The token has expired; sign in again.") from None
+    except (jwt.InvalidTokenError, ValueError):
+        raise _refuse("The token is not valid; sign in again.") from None
+    if not 0 < user_id <= MAX_ID:
+        raise _refuse("The token is not valid; sign in again.")
+    return user_id
+
+
+async def person(
+    request: Request,
+    database: Database,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Person:
+    """The signed-in user of this request.
+
+    Raises:
+        HTTPException: 401 without a valid token of an active user.
+    """
+    if credentials is None:
+        raise _refuse("Send a token: Authorization: Bearer TOKEN.")
+    settings: Settings = request.app.state.settings
+    user_id = token_subject(credentials.credentials, settings.jwt_secret.get_secret_value())
+    statement = (
+        select(User.role, Candidate.id)
+        .outerjoin(Candidate, Candidate.user_id == User.id)
+        .where(User.id == user_id, User.is_active.is_(True))
+    )
+    row = (await database.execute(statement)).one_or_none()
+    if row is None:
+        raise _refuse("The account of this token does not exist or is not active.")
+    return Person(user_id=user_id, role=row[0], candidate_id=row[1])
+
+
+SignedIn = Annotated[Person, Depends(person)]
+
+
+def require_role(role: str) -> Callable[[Person], Awaitable[Person]]:
+    """A dependency that lets only users with `role` through, 403 for others."""
+
+    async def check(asking: SignedIn) -> Person:
+        if asking.role != role:
+            raise HTTPException(
+                status.HTTP_403_FORBIDDEN, f"Only a {role} may do this; you are {asking.role}."
+            )
+        return asking
+
+    return check
+
+
+async def candidate_id(asking: Annotated[Person, Depends(require_role("candidate"))]) -> int:
+    """The id of the signed-in candidate's profile; 403 for other roles and without a profile."""
+    if asking.candidate_id is None:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "This account has no candidate profile yet.")
+    return asking.candidate_id
+
+
+SignedInCandidate = Annotated[int, Depends(candidate_id)]

@@ -1,0 +1,112 @@
+"""Fixtures of the testinfra tests. The inventory is the one given to testinfra (--ansible-inventory)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from shared import landscape as landscapes
+from shared.landscape import Landscape
+from shared.machine import Machine
+from shared.playbook import Playbook
+from shared.product import Product
+from shared.sql import Endpoints
+from shared.web import Web
+
+# What only looks comes first, what ends every connection comes last.
+STAGES = ("bare", "state", "change", "fault", "reboot")
+UNITS = "postgresql@15-main pgbouncer haproxy intowork-api@blue intowork-api@green"
+
+# The proxy asks for this each second.
+WORTH_READING = "grep -v 'GET /health/ready HTTP/1.1\" 200' | tail -40"
+
+
+def inventory_of(config: pytest.Config) -> Path:
+    """The inventory that testinfra was given."""
+    given = config.getoption("ansible_inventory")
+    if not given:
+        raise pytest.UsageError("these tests need the hosts of a scenario: --ansible-inventory=DIRECTORY")
+    return Path(given).absolute()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by stage, the name of the test file's directory; the order inside of a stage stays."""
+    items.sort(key=lambda item: STAGES.index(item.path.parent.name))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `each_machine` runs on every host of the inventory, in its order."""
+    if "each_machine" in metafunc.fixturenames:
+        machines = landscapes.read(inventory_of(metafunc.config)).machines
+        metafunc.parametrize("each_machine", machines.values(), ids=machines.keys(), scope="module")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the services' journals with every test that failed."""
+    report = yield
+    if report.failed:
+        for machine in landscapes.read(inventory_of(item.config)).machines.values():
+            units = " ".join(f"--unit {unit}" for unit in UNITS.split())
+            try:
+                text = machine.sh(
+                    f"journalctl {units} --lines 300 --no-pager --output short-iso | {WORTH_READING}"
+                )
+            except (AssertionError, RuntimeError) as error:
+                text = f"no journal: {error}"
+            report.sections.append((f"journal of {machine.name}", text))
+    return report
+
+
+@pytest.fixture(scope="session")
+def landscape(request: pytest.FixtureRequest) -> Landscape:
+    """The hosts of the scenario and its inventory."""
+    return landscapes.read(inventory_of(request.config))
+
+
+@pytest.fixture(scope="session")
+def database(landscape: Landscape) -> Machine:
+    """The database host."""
+    return landscape.first("database")
+
+
+@pytest.fixture(scope="session")
+def api(landscape: Landscape) -> Machine:
+    """The first API host."""
+    return landscape.first("api")
+
+
+@pytest.fixture(scope="session")
+def proxy(landscape: Landscape) -> Machine:
+    """The first proxy."""
+    return landscape.first("haproxy")
+
+
+@pytest.fixture(scope="session")
+def product(landscape: Landscape, api: Machine) -> Product:
+    """The product on the first API host."""
+    return Product(api, landscape.value("bundle_name"))
+
+
+@pytest.fixture(scope="session")
+def sql(landscape: Landscape) -> Endpoints:
+    """The ways to the database."""
+    return Endpoints(landscape)
+
+
+@pytest.fixture(scope="session")
+def web(landscape: Landscape, proxy: Machine) -> Web:
+    """The front door."""
+    domain = landscape.value("bundle_domain")
+    script = f"openssl x509 -in /etc/haproxy/certs/self-signed-{domain}.pem"
+    return Web(proxy.address, domain, proxy.sh(script))
+
+
+@pytest.fixture(scope="session")
+def playbook(landscape: Landscape, tmp_path_factory: pytest.TempPathFactory) -> Playbook:
+    """Runs against the scenario's inventory."""
+    return Playbook(landscape.inventory, tmp_path_factory.mktemp("playbook"))

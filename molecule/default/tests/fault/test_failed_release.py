@@ -1,0 +1,105 @@
+"""A release that cannot serve is refused: the one before it serves throughout, and the message says what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.landscape import ROOT
+from shared.machine import Machine
+from shared.playbook import Playbook
+from shared.product import Product
+from shared.sql import Endpoints
+from shared.traffic import Requests
+from shared.web import Web
+
+READY_SECONDS = 8
+MIGRATION = '''"""Fail after a change."""
+from alembic import op
+
+revision = "f0f0f0f0f0f0"
+down_revision = "{head}"
+branch_labels = depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE half_done (id integer)")
+    op.execute("SELECT 1 / 0")
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE half_done")
+'''
+
+Release = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture
+def release_with(tmp_path: Path) -> Release:
+    """The variables that name a release: the application of this repository with one file more, or another."""
+
+    def make(name: str, content: str) -> dict[str, Any]:
+        subprocess.run(
+            f"git -C '{ROOT}' archive HEAD backend | tar -x -C '{tmp_path}'",
+            shell=True,
+            check=True,
+            timeout=60,
+        )
+        file = tmp_path / "backend" / name
+        file.write_text(content)
+        git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.com"]
+        for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "broken"]):
+            subprocess.run([*git, *words], check=True, timeout=60)
+        return {"release_repository": str(tmp_path), "release_ref": "HEAD"}
+
+    return make
+
+
+def last_deployment(api: Machine) -> dict[str, object]:
+    """The last line of the deployment log."""
+    found: dict[str, object] = json.loads(api.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
+    return found
+
+
+def test_release_that_never_becomes_ready_is_refused_while_the_old_one_serves(
+    playbook: Playbook, product: Product, web: Web, api: Machine, release_with: Release
+) -> None:
+    before = product.state()
+    broken = release_with("app/main.py", 'raise RuntimeError("this release cannot start")\n')
+    with Requests(web) as requests:
+        run = playbook.run("playbooks/deploy.yml", api_ready_timeout=READY_SECONDS, **broken)
+    assert run.status != 0
+    assert "this release cannot start" in run.output
+    assert f"Release {before['release']} still serves" in run.output
+    assert requests.failures == []
+    assert requests.answered > 0
+    assert product.state() == before
+    assert api.sh(f"systemctl is-active {product.unit(product.idle_colour)} || true") == "inactive"
+    assert last_deployment(api)["outcome"] == "failed"
+
+
+def test_migration_that_fails_in_the_middle_leaves_the_schema_and_the_old_release(
+    playbook: Playbook, product: Product, web: Web, sql: Endpoints, release_with: Release
+) -> None:
+    before = product.state()
+    head = sql.superuser("SELECT version_num FROM alembic_version")
+    broken = release_with("alembic/versions/f0f0f0f0f0f0_half.py", MIGRATION.format(head=head))
+    with Requests(web) as requests:
+        run = playbook.run("playbooks/deploy.yml", **broken)
+    assert run.status != 0
+    assert "division by zero" in run.output
+    assert "f0f0f0f0f0f0" in run.output
+    assert f"Release {before['release']} still serves" in run.output
+    assert requests.failures == []
+    assert product.state() == before
+    assert sql.superuser("SELECT version_num FROM alembic_version") == head
+    assert sql.superuser("SELECT to_regclass('half_done') IS NULL") == "t"
+
+
+def test_the_next_run_with_the_good_release_changes_nothing(playbook: Playbook) -> None:
+    assert playbook.must().changes == 0

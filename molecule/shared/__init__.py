@@ -1,0 +1,1 @@
+"""What the testinfra tests of all scenarios share."""

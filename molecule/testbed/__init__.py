@@ -1,0 +1,1 @@
+"""Throwaway Debian hosts on this machine: systemd-nspawn over an overlay, reached by SSH."""

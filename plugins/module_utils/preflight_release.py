@@ -1,0 +1,174 @@
+"""Whether a release ref exists in a repository, with the application's folder and lock file in it.
+
+Asked with git on the controller, of a path or a URL; nothing is checked out, no code of the repository runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible.module_utils.preflight_problem import Problem, show
+
+SECONDS = 60
+"""Longest time for one git command that asks a network, in seconds."""
+_NEWEST = 3
+
+
+@dataclass(frozen=True)
+class Release:
+    """A ref (tag, branch, commit) of `repository` (path or URL); `lock` is below `folder`, both optional."""
+
+    repository: str
+    ref: str
+    folder: str = ""
+    lock: str = ""
+    role: str = "release"
+
+    def variable(self, name: str) -> str:
+        """The variable that a problem names, for example release_ref."""
+        return f"{self.role}_{name}"
+
+
+@dataclass(frozen=True)
+class _Git:
+    """git in one repository, without questions on the terminal."""
+
+    folder: str
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10"),
+            "LC_ALL": "C",
+        }
+        # Only objects are read here, so a checkout that another user owns (sudo scripts/try) is no danger.
+        command = ["git", "-c", "safe.directory=*", "-C", self.folder, *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False
+        )
+
+
+def is_url(repository: str) -> bool:
+    """Whether git reaches the repository by URL (or user@host:path), not as a path."""
+    return "://" in repository or re.match(r"^[\w.-]+@[\w.-]+:", repository) is not None
+
+
+def check_release(release: Release, base: str = ".") -> list[Problem]:
+    """What is wrong with the release, at most the first thing that makes the others unknowable.
+
+    `base` is the folder from which a relative repository path counts.
+    """
+    try:
+        if is_url(release.repository):
+            with tempfile.TemporaryDirectory(prefix="release-") as folder:
+                return _check_url(release, _Git(folder))
+        return _check_path(release, str(Path(base, Path(release.repository).expanduser())))
+    except FileNotFoundError:
+        return [
+            _problem(
+                release,
+                "repository",
+                release.repository,
+                "git is not installed on the controller.",
+                "Install it: apt-get install git.",
+            )
+        ]
+    except subprocess.TimeoutExpired:
+        return [_unreadable(release, f"it did not answer within {SECONDS} seconds")]
+
+
+def _check_path(release: Release, folder: str) -> list[Problem]:
+    if not Path(folder).is_dir():
+        return [_unreadable(release, f"{folder} is not a folder")]
+    git = _Git(folder)
+    if (seen := git("rev-parse", "--git-dir")).returncode != 0:
+        return [_unreadable(release, seen.stderr)]
+    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", release.ref + "^{commit}")
+    if found.returncode != 0:
+        tags = git(
+            "for-each-ref",
+            "--sort=-creatordate",
+            f"--count={_NEWEST}",
+            "--format=%(refname:short)",
+            "refs/tags",
+        )
+        return [_unknown(release, tags.stdout.split())]
+    return _check_files(release, git, found.stdout.strip())
+
+
+def _check_url(release: Release, git: _Git) -> list[Problem]:
+    git("init", "--quiet", "--bare")
+    listed = git("ls-remote", "--refs", "--tags", "--sort=-version:refname", "--", release.repository)
+    if listed.returncode != 0:
+        return [_unreadable(release, listed.stderr)]
+    tags = [line.split("refs/tags/", 1)[1] for line in listed.stdout.splitlines() if "refs/tags/" in line]
+    # A name that starts with a dash would be taken for an option; git allows no such ref.
+    if release.ref.startswith("-"):
+        return [_unknown(release, tags[:_NEWEST])]
+    fetched = git("fetch", "--quiet", "--depth=1", "--no-tags", "--", release.repository, release.ref)
+    if fetched.returncode != 0:
+        return [_unknown(release, tags[:_NEWEST])]
+    return _check_files(release, git, "FETCH_HEAD")
+
+
+def _check_files(release: Release, git: _Git, commit: str) -> list[Problem]:
+    folder = release.folder.strip("/")
+    if folder and git("cat-file", "-t", f"{commit}:{folder}").stdout.strip() != "tree":
+        names = git("ls-tree", "-d", "--name-only", commit).stdout.split()
+        known = f"; folders there: {', '.join(names)}" if names else ""
+        return [
+            _problem(
+                release,
+                "folder",
+                release.folder,
+                f"{release.ref} of {_named(release)} has no such folder{known}.",
+                f"Set {release.variable('folder')} to the folder of the application.",
+            )
+        ]
+    lock = "/".join(part for part in (folder, release.lock.strip("/")) if part)
+    if release.lock and git("cat-file", "-t", f"{commit}:{lock}").stdout.strip() != "blob":
+        return [
+            _problem(
+                release,
+                "lock",
+                release.lock,
+                f"{release.ref} of {_named(release)} has no file {lock}.",
+                "Commit the lock file of the application's packages, or name the one that is there.",
+            )
+        ]
+    return []
+
+
+def _unknown(release: Release, tags: list[str]) -> Problem:
+    newest = f"newest tags: {', '.join(tags)}" if tags else "it has no tags"
+    return _problem(
+        release,
+        "ref",
+        release.ref,
+        f"not in {_named(release)}; {newest}.",
+        f"Set {release.variable('ref')} to a tag, branch or commit that is there, or push it.",
+    )
+
+
+def _unreadable(release: Release, reason: str) -> Problem:
+    reason = " ".join(reason.split()).rstrip(".")
+    return _problem(
+        release,
+        "repository",
+        release.repository,
+        f"cannot be read: {reason}.",
+        "Correct the path or URL, or give the controller access to it.",
+    )
+
+
+def _named(release: Release) -> str:
+    return str(show(release.repository)).strip('"')
+
+
+def _problem(release: Release, name: str, value: str, allowed: str, fix: str) -> Problem:
+    return Problem(release.role, release.variable(name), show(value), allowed, fix)

@@ -1,0 +1,294 @@
+#!/usr/bin/python
+"""Ansible module: one colour of the service, from idle to serving to stopped."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: api_colour
+short_description: Ask which colour serves on this host; start, promote or stop one
+description:
+  - The link C(current) in I(root) names the colour that serves, and that colour's link its release. That is the truth
+    about this host, it survives a reboot, and one rename changes it.
+options:
+  name:
+    description: Name of the product; its units are NAME-api@COLOUR.service.
+    type: str
+    required: true
+  root:
+    description: Directory of the product, with releases and the links.
+    type: path
+    required: true
+  state:
+    description: C(asked) reads; C(ready) starts a colour with a release and waits until it is ready; C(promoted)
+      makes it the one that serves, also after a reboot; C(stopped) ends it.
+    type: str
+    choices: [asked, ready, promoted, stopped]
+    default: asked
+  colour:
+    description: The colour, for every state but C(asked).
+    type: str
+    choices: [blue, green]
+  release:
+    description: Name of the staged release that the colour runs.
+    type: str
+  environment:
+    description: Content of the colour's environment file. A difference is reported by the names of the settings.
+    type: str
+    default: ""
+  ready_url:
+    description: URL on this host that answers 200 when the colour can serve.
+    type: str
+  ready_timeout:
+    description: Seconds that the colour has to become ready.
+    type: int
+    default: 60
+author: The bundle's maintainers
+"""
+
+RETURN = r"""
+colour:
+  description: The colour that serves, or none.
+  type: str
+  returned: state is asked
+release:
+  description: The release that serves, or none.
+  type: str
+  returned: state is asked
+active:
+  description: The colours whose units run.
+  type: list
+  returned: state is asked
+settings_changed:
+  description: Names of the settings that differ between I(environment) and what the colour was started with.
+  type: list
+  returned: state is asked or ready
+"""
+
+import http.client
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+COLOURS = ("blue", "green")
+# One setting, whose value may have several lines, or one comment.
+SETTING = re.compile(
+    r'^(?:(?P<comment>#[^\n]*)|(?P<name>[^="\n]+)="(?P<value>(?:[^"\\]|\\.)*)")$', re.MULTILINE | re.DOTALL
+)
+
+
+class Product:
+    """The product's links, files and units on this host."""
+
+    def __init__(self, name: str, root: str) -> None:
+        self.name = name
+        self.root = Path(root)
+
+    def unit(self, colour: str) -> str:
+        """Return the colour's unit."""
+        return f"{self.name}-api@{colour}.service"
+
+    def environment_file(self, colour: str) -> Path:
+        """Return where the colour's settings are."""
+        return Path("/etc", self.name, f"{colour}.env")
+
+    def current(self) -> str | None:
+        """Return the colour that serves."""
+        link = self.root / "current"
+        return str(link.readlink()) if link.is_symlink() else None
+
+    def release(self, colour: str | None) -> str | None:
+        """Return the release that the colour runs, or would run."""
+        link = self.root / (colour or "")
+        return link.readlink().name if colour and link.is_symlink() else None
+
+    def is_active(self, colour: str) -> bool:
+        """Return whether the colour's unit runs, or is on its way."""
+        state = systemctl("is-active", self.unit(colour)).stdout.strip()
+        return state in {"active", "activating", "reloading"}
+
+    def point(self, link: str, target: str) -> None:
+        """Make a link name its target in one step, so that no reader ever finds it missing."""
+        new = self.root / f".{link}.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(target)
+        new.rename(self.root / link)
+
+
+def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemctl and return what it said."""
+    return subprocess.run(["systemctl", *arguments], check=False, capture_output=True, text=True)
+
+
+def settings(text: str) -> dict[str, str]:
+    """Return the settings of an environment file by name; its comments count under their own words."""
+    return {found["comment"] or found["name"]: found["value"] or "" for found in SETTING.finditer(text)}
+
+
+def changed_settings(before: str, after: str) -> list[str]:
+    """Return the names whose values differ. Values are not returned: some are secrets."""
+    old, new = settings(before), settings(after)
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return names or ["(how the file is written)"] * (before != after)
+
+
+def impossible_names(text: str) -> list[str]:
+    """Return the names that are none of an environment variable: systemd leaves those out and only logs it."""
+    return sorted(
+        found["name"]
+        for found in SETTING.finditer(text)
+        if found["name"] and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", found["name"])
+    )
+
+
+def write(path: Path, content: str) -> None:
+    """Replace a file that only root may read; systemd reads it before it gives up its rights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+
+
+def read(path: Path) -> str:
+    """Return what `write` wrote, to the byte; nothing when it never did."""
+    return path.read_bytes().decode(errors="backslashreplace") if path.exists() else ""
+
+
+def is_ready(url: str) -> str | None:
+    """Return None when the URL answers 200, or else what it answered. It is asked without the proxy of root's shell."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=5) as answer:
+            return None if answer.status == 200 else f"status {answer.status}"
+    except urllib.error.HTTPError as error:
+        return f"status {error.code}: {error.read(300).decode(errors='replace')}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+
+
+def ask(product: Product, environment: str) -> dict[str, Any]:
+    """Return what serves on this host and what is different from the wanted settings."""
+    colour = product.current()
+    known = product.environment_file(colour) if colour else None
+    before = read(known) if known else ""
+    return {
+        "changed": False,
+        "colour": colour,
+        "release": product.release(colour),
+        "active": [each for each in COLOURS if product.is_active(each)],
+        "settings_changed": changed_settings(before, environment) if environment and colour else [],
+    }
+
+
+def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
+    """Start the colour with the release and the settings, unless it runs with just these, and wait for it."""
+    colour, release = module.params["colour"], module.params["release"]
+    unit, environment = product.unit(colour), product.environment_file(colour)
+    before = read(environment)
+    different = changed_settings(before, module.params["environment"])
+    runs = product.is_active(colour) and product.release(colour) == release and not different
+    if not runs and not module.check_mode:
+        # Stopped first: what a killed run left at work would answer below in the new one's place, and a run that is
+        # killed from here on would leave the old code at work with files that say it is the new one.
+        stop(product, colour, check_mode=False)
+        write(environment, module.params["environment"])
+        product.point(colour, f"releases/{release}")
+        systemctl("daemon-reload")
+        systemctl("start", "--no-block", unit)
+    if not module.check_mode:
+        deadline = time.monotonic() + module.params["ready_timeout"]
+        while answer := is_ready(module.params["ready_url"]):
+            if time.monotonic() > deadline:
+                journal = subprocess.run(
+                    ["journalctl", "--unit", unit, "--lines", "30", "--no-pager", "--output", "cat"],
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+                module.fail_json(
+                    msg=f"Release {release} did not become ready as {colour} "
+                    f"within {module.params['ready_timeout']} s: "
+                    f"{module.params['ready_url']} says {answer}.\nThe end of the journal of {unit}:\n{journal}"
+                )
+            time.sleep(0.1)
+    return {"changed": not runs, "settings_changed": different}
+
+
+def promote(product: Product, colour: str, *, check_mode: bool) -> dict[str, Any]:
+    """Make the colour the one that serves and the only one that starts at boot."""
+    other = next(each for each in COLOURS if each != colour)
+    enabled = {
+        each: systemctl("is-enabled", product.unit(each)).stdout.strip() == "enabled" for each in COLOURS
+    }
+    changed = product.current() != colour or not enabled[colour] or enabled[other]
+    if changed and not check_mode:
+        product.point("current", colour)
+        systemctl("enable", product.unit(colour))
+        systemctl("disable", product.unit(other))
+    return {"changed": changed}
+
+
+def stop(product: Product, colour: str, *, check_mode: bool) -> dict[str, Any]:
+    """End the colour's unit; it gets the time that its unit allows to finish its requests."""
+    active = product.is_active(colour)
+    if active and not check_mode:
+        systemctl("stop", product.unit(colour))
+        systemctl("reset-failed", product.unit(colour))
+    return {"changed": active}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "root": {"type": "path", "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["asked", "ready", "promoted", "stopped"],
+                "default": "asked",
+            },
+            "colour": {"type": "str", "choices": list(COLOURS)},
+            "release": {"type": "str"},
+            "environment": {"type": "str", "default": "", "no_log": True},
+            "ready_url": {"type": "str"},
+            "ready_timeout": {"type": "int", "default": 60},
+        },
+        required_if=[
+            ("state", "ready", ["colour", "release", "ready_url"]),
+            ("state", "promoted", ["colour"]),
+            ("state", "stopped", ["colour"]),
+        ],
+        supports_check_mode=True,
+    )
+    if names := impossible_names(module.params["environment"]):
+        module.fail_json(
+            msg=f"No environment variable can be called {', '.join(names)}. Names have letters, digits and _, and do "
+            "not start with a digit. Correct api_environment."
+        )
+    product = Product(module.params["name"], module.params["root"])
+    state, colour = module.params["state"], module.params["colour"]
+    if state == "asked":
+        result = ask(product, module.params["environment"])
+    elif state == "ready":
+        result = make_ready(module, product)
+    elif state == "promoted":
+        result = promote(product, colour, check_mode=module.check_mode)
+    else:
+        result = stop(product, colour, check_mode=module.check_mode)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What scripts/try, scripts/test and scripts/secrets share. Standard library only."""

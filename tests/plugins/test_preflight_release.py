@@ -1,0 +1,133 @@
+"""Whether a release exists, asked of real git repositories, by path and by URL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.preflight_release import Release, check_release, is_url
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def git(tmp_path: Path) -> Git:
+    folder = tmp_path / "product"
+    folder.mkdir()
+    clock = iter(range(1_700_000_000, 1_800_000_000, 60))
+
+    def run(*arguments: str) -> str:
+        who = [
+            "-c",
+            "user.name=Tester",
+            "-c",
+            "user.email=tester@example.org",
+            "-c",
+            "init.defaultBranch=main",
+        ]
+        when = f"{next(clock)} +0000"
+        done = subprocess.run(
+            ["git", *who, "-C", str(folder), *arguments],
+            check=True, capture_output=True, text=True,
+            env=os.environ | {"GIT_COMMITTER_DATE": when, "GIT_AUTHOR_DATE": when},
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    run("init", "-q")
+    (folder / "README").write_text("product\n")
+    run("add", ".")
+    run("commit", "-qm", "Nothing but a README")
+    run("tag", "v1.0")
+    (folder / "backend").mkdir()
+    (folder / "backend" / "requirements.lock").write_text("alembic==1.14\n")
+    run("add", ".")
+    run("commit", "-qm", "The application")
+    for version in ("v1.2", "v1.10", "v1.3"):
+        run("commit", "-q", "--allow-empty", "-m", version)
+        run("tag", "-a", version, "-m", version)
+    return run
+
+
+@pytest.fixture(params=["path", "url"])
+def repository(request: pytest.FixtureRequest, tmp_path: Path, git: Git) -> str:
+    folder = tmp_path / "product"
+    return f"file://{folder}" if request.param == "url" else str(folder)
+
+
+@pytest.mark.parametrize("ref", ["v1.3", "main", "refs/tags/v1.10"])
+def test_release_that_exists_is_accepted(repository: str, ref: str) -> None:
+    assert check_release(Release(repository, ref, "backend", "requirements.lock")) == []
+
+
+def test_commit_is_accepted(repository: str, git: Git) -> None:
+    assert check_release(Release(repository, git("rev-parse", "HEAD"), "backend")) == []
+
+
+@pytest.mark.parametrize("ref", ["v9", "-h", "--upload-pack=touch /tmp/owned", "v1.3:README", "0" * 40])
+def test_unknown_ref_is_answered_with_the_newest_tags(repository: str, ref: str) -> None:
+    [problem] = check_release(Release(repository, ref, "backend", "requirements.lock"))
+    assert problem.variable == "release_ref"
+    newest = "v1.10, v1.3, v1.2" if "://" in repository else "v1.3, v1.10, v1.2"
+    assert problem.allowed == f"not in {repository}; newest tags: {newest}."
+
+
+def test_folder_that_the_ref_lacks_is_named_with_those_it_has(repository: str) -> None:
+    [problem] = check_release(Release(repository, "v1.3", "backedn", "requirements.lock"))
+    assert problem.variable == "release_folder"
+    assert problem.allowed == f"v1.3 of {repository} has no such folder; folders there: backend."
+
+
+def test_old_ref_without_the_folder_is_refused(repository: str) -> None:
+    [problem] = check_release(Release(repository, "v1.0", "backend", "requirements.lock"))
+    assert problem.variable == "release_folder"
+
+
+def test_lock_file_that_the_ref_lacks_is_named(repository: str) -> None:
+    [problem] = check_release(Release(repository, "v1.3", "backend", "uv.lock"))
+    assert problem.variable == "release_lock"
+    assert "backend/uv.lock" in problem.allowed
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file:///nowhere/at/all"])
+def test_repository_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path, name: str) -> None:
+    [problem] = check_release(Release(name, "v1"), base=str(tmp_path))
+    assert problem.variable == "release_repository"
+    assert "cannot be read" in problem.allowed
+
+
+def test_folder_that_is_no_repository_is_told(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    [problem] = check_release(Release(str(tmp_path / "plain"), "v1"))
+    assert "not a git repository" in problem.allowed
+
+
+def test_relative_path_counts_from_the_playbook(tmp_path: Path, git: Git) -> None:
+    assert check_release(Release("product", "v1.3", "backend"), base=str(tmp_path)) == []
+
+
+def test_repository_without_tags_says_so(tmp_path: Path, git: Git) -> None:
+    git("tag", "-d", "v1.0", "v1.2", "v1.3", "v1.10")
+    [problem] = check_release(Release(str(tmp_path / "product"), "v9"))
+    assert "it has no tags" in problem.allowed
+
+
+def test_password_in_the_url_is_not_shown(tmp_path: Path) -> None:
+    [problem] = check_release(Release("file://deploy:hush-hush@localhost/nowhere", "v1"))
+    assert "hush" not in "".join(problem.as_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("repository", "answer"),
+    [
+        ("https://example.org/a.git", True),
+        ("git@example.org:a/b.git", True),
+        ("/srv/a.git", False),
+        ("../a", False),
+        ("product", False),
+    ],
+)
+def test_url_is_told_from_a_path(repository: str, answer: bool) -> None:
+    assert is_url(repository) is answer

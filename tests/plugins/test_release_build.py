@@ -1,0 +1,171 @@
+"""A release is built once and whole: real packages from the index, real git repositories, builds that are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_module import answer, run, start, wait_until
+from tiny_product import FILES, Product
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    return Product.make(tmp_path / "product")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Product, Path, dict[str, Any]]:
+    """A product, the cache, and what the module answered when it built the release there, under a strict umask."""
+    directory = tmp_path_factory.mktemp("built")
+    product = Product.make(directory / "product")
+    cache = directory / "cache"
+    return product, cache, answer(start("release_build", product.options(cache), umask=0o077))
+
+
+def members(archive: str) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(archive) as tar:
+        return {member.name: member for member in tar.getmembers()}
+
+
+def test_archive_is_what_its_checksum_says(built: tuple[Product, Path, dict[str, Any]]) -> None:
+    done = built[2]
+    assert done["built"]
+    assert hashlib.sha256(Path(done["archive"]).read_bytes()).hexdigest() == done["checksum"]
+
+
+def test_archive_has_source_packages_and_manifest(built: tuple[Product, Path, dict[str, Any]]) -> None:
+    names = members(built[2]["archive"]).keys()
+    assert {f"source/{name}" for name in FILES} < names
+    assert {"manifest.json", "site-packages/six.py", "site-packages/six-1.17.0.dist-info/METADATA"} < names
+
+
+def test_archive_has_bytecode_for_the_hosts(built: tuple[Product, Path, dict[str, Any]]) -> None:
+    tag = sys.implementation.cache_tag
+    compiled = {f"source/__pycache__/shop.{tag}.pyc", f"site-packages/__pycache__/six.{tag}.pyc"}
+    assert (compiled < members(built[2]["archive"]).keys()) == (HERE == "3.11")
+
+
+def test_archive_is_readable_by_all_and_writable_by_root_whatever_the_umask_was(
+    built: tuple[Product, Path, dict[str, Any]],
+) -> None:
+    every = members(built[2]["archive"]).values()
+    assert {member.mode for member in every if member.isdir()} == {0o755}
+    assert {member.mode for member in every if member.isfile()} <= {0o644, 0o755}
+    assert {(member.uid, member.gid) for member in every} == {(0, 0)}
+
+
+def test_manifest_says_what_the_release_is(built: tuple[Product, Path, dict[str, Any]]) -> None:
+    product, _, done = built
+    manifest = done["manifest"]
+    assert manifest["id"] == done["id"] == Path(done["archive"]).parent.name
+    assert manifest["commit"] == done["commit"] == product.git("rev-parse", "HEAD")
+    assert manifest["tree"] == product.git("rev-parse", "HEAD:backend")
+    assert (manifest["ref"], manifest["alembic_heads"], manifest["python"]) == ("main", ["a1"], "3.11")
+    with tarfile.open(done["archive"]) as tar:
+        inside = tar.extractfile("manifest.json")
+        assert inside
+        assert json.load(inside) == manifest
+
+
+def test_same_code_is_not_built_again(built: tuple[Product, Path, dict[str, Any]]) -> None:
+    product, cache, first = built
+    product.commit(folder="inventories", **{"bundle.yml": "a: 1\n"})
+    second = run("release_build", **product.options(cache))
+    assert not second["built"]
+    assert (second["archive"], second["checksum"]) == (first["archive"], first["checksum"])
+    assert second["manifest"] == first["manifest"]
+    assert second["commit"] != first["commit"]
+
+
+def test_release_is_named_without_being_built(product: Product, tmp_path: Path) -> None:
+    named = run("release_build", **product.options(tmp_path / "cache", build=False))
+    assert not named["built"]
+    assert named["checksum"] is None
+    assert named["manifest"]["alembic_heads"] == ["a1"]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_check_mode_builds_what_it_renders_migrations_with(
+    built: tuple[Product, Path, dict[str, Any]],
+) -> None:
+    product, cache, _ = built
+    options = product.options(cache, rendering=True, _ansible_check_mode=True)
+    running = [start("release_build", options) for _ in range(2)]
+    pythons = {answer(process)["rendering_python"] for process in running}
+    shown = subprocess.run(
+        [pythons.pop(), "-c", "import six; print(six.__version__)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout == "1.17.0\n"
+    assert not pythons
+
+
+def test_two_builds_at_once_make_one_release(product: Product, tmp_path: Path) -> None:
+    running = [start("release_build", product.options(tmp_path / "cache")) for _ in range(3)]
+    done = [answer(process) for process in running]
+    assert sum(each["built"] for each in done) == 1
+    assert len({(each["archive"], each["checksum"]) for each in done}) == 1
+    releases = tmp_path / "cache/releases"
+    assert [path.name for path in releases.iterdir() if path.is_dir()] == [done[0]["id"]]
+
+
+def test_build_that_is_killed_leaves_nothing_and_the_next_clears_up(product: Product, tmp_path: Path) -> None:
+    releases = tmp_path / "cache/releases"
+    named = run("release_build", **product.options(tmp_path / "cache", build=False))["id"]
+    running = start("release_build", product.options(tmp_path / "cache"))
+    wait_until(lambda: any(releases.glob(".building-*/release/source/shop.py")), "an unpacked source")
+    os.killpg(running.pid, 9)
+    running.wait()
+    assert not (releases / named).exists()
+    assert list(releases.glob(".building-*"))
+    assert run("release_build", **product.options(tmp_path / "cache"))["built"]
+    assert [path.name for path in releases.iterdir() if path.is_dir()] == [named]
+
+
+def refused(product: Product, cache: Path, lock: str) -> str:
+    """Return why a release with this lock file is not built; nothing of it is left."""
+    product.commit(**{"requirements.lock": lock})
+    done = run("release_build", **product.options(cache))
+    assert done["failed"]
+    assert [path.name for path in (cache / "releases").iterdir() if path.is_dir()] == []
+    return str(done["msg"])
+
+
+def test_lock_file_without_hashes_is_refused_with_the_package(product: Product, tmp_path: Path) -> None:
+    said = refused(product, tmp_path / "cache", "six==1.17.0\n")
+    assert "Hashes are required" in said
+    assert "six==1.17.0" in said
+    assert "requirements.lock" in said
+
+
+def test_package_that_is_not_the_locked_one_is_refused(product: Product, tmp_path: Path) -> None:
+    said = refused(product, tmp_path / "cache", f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
+    assert "DO NOT MATCH THE HASHES" in said
+    assert "six==1.17.0" in said
+    assert "0" * 64 in said
+
+
+def test_package_without_a_wheel_for_the_hosts_is_refused(product: Product, tmp_path: Path) -> None:
+    said = refused(product, tmp_path / "cache", f"docopt==0.6.2 --hash=sha256:{'0' * 64}\n")
+    assert "No matching distribution found for docopt==0.6.2" in said
+    assert "a wheel for the hosts' Python" in said
+    assert "Python 3.11 on x86_64" in said
+
+
+def test_unknown_ref_is_refused_before_anything_is_made(product: Product, tmp_path: Path) -> None:
+    done = run("release_build", **product.options(tmp_path / "cache", ref="v9"))
+    assert done["failed"]
+    assert 'release_ref "v9"' in done["msg"]
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,80 @@
+"""Molecule's scenarios keep the promises that make them tests of the real thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed.state import HOST_NAME, RUN_NAME, Host, check_hosts
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
+each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+
+
+def inventory(directory: Path) -> dict[str, Any]:
+    """The `all` group of an inventory's hosts.yml."""
+    found: dict[str, Any] = yaml.safe_load((directory / "hosts.yml").read_text())["all"]
+    return found
+
+
+@each_scenario
+def test_converge_is_the_real_playbook_and_nothing_else(scenario: Path) -> None:
+    (play,) = yaml.safe_load((scenario / "converge.yml").read_text())
+    assert play["ansible.builtin.import_playbook"] == "../../site.yml"
+    assert set(play) <= {"name", "ansible.builtin.import_playbook"}
+
+
+@each_scenario
+def test_the_second_run_and_the_checks_come_after_the_first(scenario: Path) -> None:
+    sequence = yaml.safe_load((scenario / "molecule.yml").read_text())["scenario"]["test_sequence"]
+    assert sequence[0] == sequence[-1] == "destroy"
+    assert sequence.index("create") < sequence.index("converge") < sequence.index("idempotence")
+    assert sequence.index("idempotence") < sequence.index("verify")
+
+
+def test_check_mode_meets_a_bare_host() -> None:
+    sequence = yaml.safe_load((ROOT / "molecule/default/molecule.yml").read_text())["scenario"][
+        "test_sequence"
+    ]
+    assert sequence.index("create") + 1 == sequence.index("check") < sequence.index("converge")
+
+
+@each_scenario
+def test_its_variables_are_those_of_the_local_inventory(scenario: Path) -> None:
+    assert (scenario / "inventory" / "group_vars").resolve() == ROOT / "inventories" / "local" / "group_vars"
+
+
+@each_scenario
+def test_the_test_bed_can_boot_its_hosts(scenario: Path) -> None:
+    assert RUN_NAME.fullmatch(scenario.name)
+    hosts = inventory(scenario / "inventory")["hosts"]
+    check_hosts([Host.parse(f"{name}={values['ansible_host']}") for name, values in hosts.items()])
+    assert all(HOST_NAME.fullmatch(name) for name in hosts)
+
+
+@each_scenario
+def test_its_host_keys_are_checked(scenario: Path) -> None:
+    arguments = inventory(scenario / "inventory")["vars"]["ansible_ssh_common_args"]
+    assert arguments == f"-o UserKnownHostsFile=/var/lib/gitops-bundle/runs/{scenario.name}/known_hosts"
+
+
+def test_no_two_inventories_share_a_network() -> None:
+    directories = [ROOT / "inventories" / "local", *(scenario / "inventory" for scenario in SCENARIOS)]
+    networks = [
+        {Host.parse(f"{name}={values['ansible_host']}").network for name, values in hosts.items()}
+        for hosts in (inventory(directory)["hosts"] for directory in directories)
+    ]
+    assert len(set().union(*networks)) == sum(map(len, networks))
+
+
+@each_scenario
+def test_it_runs_the_tests_that_hold_in_every_scenario(scenario: Path) -> None:
+    config = yaml.safe_load((ROOT / ".config/molecule/config.yml").read_text())
+    # Molecule leaves out what is not there, without a word.
+    (shared,) = [scenario / "tests" / path for path in config["verifier"]["additional_files_or_dirs"]]
+    assert (scenario / "tests").is_dir()
+    assert {path.parent.name for path in shared.resolve().glob("*/test_*.py")} == {"state", "reboot"}
