@@ -53,6 +53,8 @@ def install_packages(packages: Sequence[str], log: Path, watch: Watch | None = N
     options = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     advice = "Check the package mirror in /etc/apt/sources.list* and run this again."
+    # A run that was killed while apt worked leaves packages half set up, and apt then does nothing else.
+    process.must(["dpkg", "--configure", "-a"], log, watch=watch, env=environment, advice=advice)
     process.must(["apt-get", *options, "update"], log, watch=watch, env=environment, advice=advice)
     install = ["apt-get", *options, "install", "--no-install-recommends", *missing]
     process.must(install, log, watch=watch, env=environment, advice=advice)
