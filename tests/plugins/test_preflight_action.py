@@ -182,9 +182,12 @@ def test_all_bad_input_of_all_hosts_is_in_one_list(site: Site, listening_port: i
     run = site.run()
     assert run.returncode != 0
     lines = run.report.splitlines()
-    assert lines[0] == "11 problems found before anything was touched:"
+    assert lines[0] == f"{len(lines) - 1} problems found before anything was touched:"
     subjects = {line.split(". ", 1)[1].split(" = ")[0] for line in lines[1:]}
-    assert subjects == {
+    # Others write to the disk meanwhile: hosts with another figure have a line of their own.
+    space = {subject for subject in subjects if "free space" in subject}
+    assert {subject.split(": ", 1)[1] for subject in space} == {"shop: free space below /var/lib/shop"}
+    assert subjects - space == {
         "one: shop: bundle_mode",
         "two: shop: shop_mode",
         "one, two: stall: vault_stall_password",
@@ -193,7 +196,6 @@ def test_all_bad_input_of_all_hosts_is_in_one_list(site: Site, listening_port: i
         "one, two: shop: operating system",
         "one, two: shop: memory",
         "one, two: shop: shop_port",
-        "one, two: shop: free space below /var/lib/shop",
         "one, two: shop: shop_pool",
         "one, two: shop: shop_ref",
     }
