@@ -48,6 +48,18 @@ def drop_indexes(indexes: Iterable[OnlineIndex]) -> None:
     )
 
 
+def one_at_a_time(statements: Iterable[str]) -> None:
+    """Run each statement in a transaction of its own, with the lock timeout of the migrator's role.
+
+    For those that keep everybody out of a table for an instant: with two such locks in one transaction, the
+    first table would be closed while the second is waited for, and the application's transactions, which take
+    them in another order, would end in deadlocks.
+    """
+    with op.get_context().autocommit_block():
+        for statement in statements:
+            op.execute(statement)
+
+
 def add_check(name: str, table: str, condition: str) -> None:
     """Add a check constraint: for new rows at once, then validate the old ones while the table is in use."""
     op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
@@ -56,8 +68,8 @@ def add_check(name: str, table: str, condition: str) -> None:
 
 
 def drop_check(name: str, table: str) -> None:
-    """Drop a check constraint; no error when a killed run dropped it already."""
-    op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+    """Drop a check constraint, in a transaction of its own; no error when a killed run dropped it already."""
+    one_at_a_time([f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"])
 
 
 def refuse_rows(problem: str, offending: str, remedy: str) -> None:

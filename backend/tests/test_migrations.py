@@ -11,6 +11,7 @@ import sqlalchemy
 from app.models import Base
 from harness.cluster import Database
 from harness.migrations import (
+    FIRST_ONLINE,
     catalog,
     current,
     downgrade,
@@ -22,8 +23,8 @@ from harness.migrations import (
     upgrade,
 )
 
-# From here on the tables may be in use.
-FIRST_ONLINE = "h8c2d6e5f4g3"
+# Made by a migration after FIRST_ONLINE, with their indexes: nobody uses them yet.
+NEW_RELATIONS = r"audit\.changes|rate_limits|notifications_archive|employer_job_statistics"
 
 
 def test_down_to_base_leaves_nothing_and_up_again_leaves_the_same_schema(empty_database: Database) -> None:
@@ -38,7 +39,7 @@ def test_down_to_base_leaves_nothing_and_up_again_leaves_the_same_schema(empty_d
 
 @pytest.mark.parametrize("revision", revisions())
 def test_each_migration_can_be_undone_and_done_again(empty_database: Database, revision: str) -> None:
-    upgrade(empty_database, parent_of(revision)) if parent_of(revision) != "base" else None
+    upgrade(empty_database, parent_of(revision))
     before = dump(empty_database)
     upgrade(empty_database, revision)
     after = dump(empty_database)
@@ -52,6 +53,8 @@ def test_each_migration_can_be_undone_and_done_again(empty_database: Database, r
 def test_models_create_the_schema_that_migrations_create(
     empty_database: Database, database: Database
 ) -> None:
+    # What of the schema is no table: the models only use it.
+    empty_database.run("CREATE EXTENSION pg_trgm")
     engine = sqlalchemy.create_engine(empty_database.url("migrator"), poolclass=sqlalchemy.NullPool)
     Base.metadata.create_all(engine)
     assert catalog(empty_database) == catalog(database)
@@ -59,7 +62,9 @@ def test_models_create_the_schema_that_migrations_create(
 
 def test_migrator_works_as_the_owner_so_the_owner_has_everything(database: Database) -> None:
     owners = database.rows(
-        "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        """SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
+        WHERE relnamespace IN ('public'::regnamespace, 'audit'::regnamespace)
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')"""
     )
     assert owners == [(database.cluster.role("owner"),)]
 
@@ -88,12 +93,13 @@ def test_indexes_of_tables_in_use_are_touched_concurrently_only(direction: str) 
     }
     statements = re.findall(r"^(?:CREATE|DROP)\b.*\bINDEX\b.*$", rendered(direction, span[direction]), re.M)
     assert len(statements) >= 16
-    assert [statement for statement in statements if "INDEX CONCURRENTLY" not in statement] == []
+    in_use = [statement for statement in statements if not re.search(rf" ON ({NEW_RELATIONS}) ", statement)]
+    assert [statement for statement in in_use if "INDEX CONCURRENTLY" not in statement] == []
 
 
 def test_constraints_of_tables_in_use_are_added_without_looking_at_all_rows_under_the_lock() -> None:
     added = re.findall(r"ADD CONSTRAINT.*$", rendered("upgrade", f"{parent_of(FIRST_ONLINE)}:head"), re.M)
-    assert len(added) == 6
+    assert len(added) == 8
     assert all("NOT VALID" in line or "USING INDEX" in line for line in added), added
 
 

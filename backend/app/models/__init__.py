@@ -5,8 +5,16 @@ from app.models.base import Base
 from app.models.candidates import SKILL_CATEGORIES, Candidate, CandidateCv, Education, Experience, Skill
 from app.models.companies import Company, Employer
 from app.models.jobs import JOB_STATUSES, JOB_TYPES, LOCATION_TYPES, Job
-from app.models.notifications import NOTIFICATION_TYPES, Notification
-from app.models.users import USER_ROLES, Account, PasswordResetToken, Session, User, VerificationToken
+from app.models.notifications import NOTIFICATION_TYPES, ArchivedNotification, Notification
+from app.models.users import (
+    USER_ROLES,
+    Account,
+    PasswordResetToken,
+    RateLimit,
+    Session,
+    User,
+    VerificationToken,
+)
 
 __all__ = [
     "APPLICATION_STATUSES",
@@ -17,6 +25,7 @@ __all__ = [
     "SKILL_CATEGORIES",
     "USER_ROLES",
     "Account",
+    "ArchivedNotification",
     "Base",
     "Candidate",
     "CandidateCv",
@@ -28,6 +37,7 @@ __all__ = [
     "JobApplication",
     "Notification",
     "PasswordResetToken",
+    "RateLimit",
     "Session",
     "Skill",
     "User",

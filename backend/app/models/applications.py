@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy import DateTime, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Timestamp, WithId, one_of
+from app.models.base import Base, Timestamp, WithDeleted, WithId, one_of
 
 APPLICATION_STATUSES = ("applied", "viewed", "shortlisted", "interview", "rejected", "accepted")
 
 
-class JobApplication(WithId, Base):
+class JobApplication(WithId, WithDeleted, Base):
     """One application. Of those not rejected, a candidate has at most one for each job."""
 
     __tablename__ = "job_applications"
@@ -28,6 +28,14 @@ class JobApplication(WithId, Base):
         Index("idx_job_applications_job_id_status", "job_id", "status"),
         Index("idx_job_applications_candidate_id_status", "candidate_id", "status"),
         Index("idx_job_applications_candidate_job", "candidate_id", "job_id"),
+        Index(
+            "idx_job_applications_job_id_applied_at",
+            "job_id",
+            "applied_at",
+            "id",
+            postgresql_include=["status", "candidate_id"],
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
     )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))

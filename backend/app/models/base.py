@@ -49,6 +49,12 @@ class WithTimes(WithCreated):
     )
 
 
+class WithDeleted:
+    """When a row was deleted that stays, to be looked up or brought back; NULL while it is live."""
+
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), sort_order=3)
+
+
 def one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
     """A check constraint that holds `column` to lower-case `words`.
 

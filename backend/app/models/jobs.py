@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Timestamp, WithId, WithTimes, one_of
+from app.models.base import Base, Timestamp, WithDeleted, WithId, WithTimes, one_of
 
 JOB_TYPES = ("full_time", "part_time", "contract", "temporary", "internship")
 LOCATION_TYPES = ("on_site", "remote", "hybrid")
@@ -16,7 +16,7 @@ PUBLISHED = text("status = 'published'")
 TITLE_VECTOR = "to_tsvector('english'::regconfig, title)"
 
 
-class Job(WithId, WithTimes, Base):
+class Job(WithId, WithTimes, WithDeleted, Base):
     """A job of a company, written by one of its employers."""
 
     __tablename__ = "jobs"
@@ -38,6 +38,17 @@ class Job(WithId, WithTimes, Base):
         Index("idx_jobs_company_id_status", "company_id", "status", postgresql_where=PUBLISHED),
         Index("idx_jobs_employer_id_status", "employer_id", "status"),
         Index("idx_jobs_published_posted_at_id", "posted_at", "id", postgresql_where=PUBLISHED),
+        Index("idx_jobs_created_at_id", "created_at", "id"),
+        Index(
+            "idx_jobs_location_trigram",
+            "location",
+            postgresql_using="gin",
+            postgresql_ops={"location": "gin_trgm_ops"},
+            postgresql_where=PUBLISHED,
+        ),
+        CheckConstraint(
+            "deleted_at IS NULL OR status <> 'published'", name="check_job_deleted_not_published"
+        ),
         Index("idx_jobs_title_search", text(TITLE_VECTOR), postgresql_using="gin"),
     )
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text, true
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Timestamp, WithCreated, WithId, WithTimes, one_of
+from app.models.base import Base, Timestamp, WithCreated, WithDeleted, WithId, WithTimes, one_of
 
 USER_ROLES = ("candidate", "employer", "admin")
+SEALED_TOKENS = " AND ".join(
+    f"({column} IS NULL OR {column} LIKE 'sealed:%')"
+    for column in ("access_token", "refresh_token", "id_token")
+)
 
 
-class User(WithId, WithTimes, Base):
+class User(WithId, WithTimes, WithDeleted, Base):
     """A person, with exactly one role."""
 
     __tablename__ = "users"
-    __table_args__ = (one_of("check_user_role", "role", USER_ROLES),)
+    __table_args__ = (
+        one_of("check_user_role", "role", USER_ROLES),
+        Index("unique_users_email_lower", text("lower(email)"), unique=True),
+    )
 
     email: Mapped[str] = mapped_column(unique=True)
     email_verified: Mapped[Timestamp | None]
@@ -29,11 +36,13 @@ class User(WithId, WithTimes, Base):
 
 
 class Account(WithId, WithTimes, Base):
-    """A sign-in by another provider (OAuth)."""
+    """A sign-in by another provider (OAuth); its tokens as `app.sealing` writes them."""
 
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("user_id", "provider", "provider_account_id", name="unique_user_provider_account"),
+        Index("unique_accounts_provider_account", "provider", "provider_account_id", unique=True),
+        CheckConstraint(SEALED_TOKENS, name="check_account_tokens_sealed"),
     )
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -86,3 +95,17 @@ class PasswordResetToken(WithId, WithCreated, Base):
     token: Mapped[str] = mapped_column(unique=True)
     expires_at: Mapped[Timestamp]
     used_at: Mapped[Timestamp | None]
+
+
+class RateLimit(Base):
+    """How often something was tried in the current window; shared by all workers, colours and hosts."""
+
+    __tablename__ = "rate_limits"
+    __table_args__ = (
+        Index("idx_rate_limits_window_start", "window_start"),
+        {"prefixes": ["UNLOGGED"]},
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    window_start: Mapped[Timestamp]
+    hits: Mapped[int]

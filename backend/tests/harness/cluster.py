@@ -10,7 +10,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-HOW_TO = "pg_virtualenv -t -v 15 -o fsync=off .venv/bin/python -m pytest"
+HOW_TO = (
+    "pg_virtualenv -t -v 15 -o fsync=off -o shared_preload_libraries=pg_stat_statements"
+    " .venv/bin/python -m pytest"
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Cluster:
             *(
                 sql.SQL(statement).format(**names, **passwords)
                 for statement in (
-                    "CREATE ROLE {owner} NOLOGIN",
+                    "CREATE ROLE {owner} NOLOGIN IN ROLE pg_monitor",
                     "CREATE ROLE {migrator} LOGIN PASSWORD {migrator_password} IN ROLE {owner}",
                     "ALTER ROLE {migrator} SET role = {owner}",
                     "CREATE ROLE {app} LOGIN PASSWORD {app_password}",
@@ -134,6 +137,9 @@ class Cluster:
                 f"GRANT USAGE ON SCHEMA public TO {app}",
                 f"{defaults} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}",
                 f"{defaults} GRANT USAGE ON SEQUENCES TO {app}",
+                f"{defaults} GRANT EXECUTE ON FUNCTIONS TO {app}",
+                f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+                "CREATE EXTENSION pg_stat_statements",
             )
         return database
 

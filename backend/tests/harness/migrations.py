@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -17,6 +18,8 @@ from alembic.script import ScriptDirectory
 from harness.cluster import Database
 
 BACKEND = Path(__file__).resolve().parents[2]
+# From here on the tables may be in use.
+FIRST_ONLINE = "h8c2d6e5f4g3"
 
 
 def config(output: io.StringIO | None = None) -> Config:
@@ -38,16 +41,38 @@ def parent_of(revision: str) -> str:
     return before[-1] if before else "base"
 
 
+def online_revisions() -> list[str]:
+    """The revisions that may find the tables in use, the oldest first."""
+    return revisions()[revisions().index(FIRST_ONLINE) :]
+
+
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the database up to `revision`."""
-    with patch.dict(os.environ, DATABASE_URL=database.url("migrator")):
-        command.upgrade(config(), revision)
+    """Bring the database up to `revision`; base is where it is without any."""
+    if revision != "base":
+        with patch.dict(os.environ, DATABASE_URL=database.url("migrator")):
+            command.upgrade(config(), revision)
 
 
 def downgrade(database: Database, revision: str) -> None:
     """Bring the database down to `revision`."""
     with patch.dict(os.environ, DATABASE_URL=database.url("migrator")):
         command.downgrade(config(), revision)
+
+
+def migrator(database: Database, options: str = "") -> sqlalchemy.Engine:
+    """An engine such as alembic makes for itself, for `migrate`; `options` are libpq's: -c name=value."""
+    return sqlalchemy.create_engine(
+        database.url("migrator"),
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"options": options} if options else {},
+    )
+
+
+def migrate(engine: sqlalchemy.Engine, direction: str, revision: str) -> None:
+    """Bring the database of `engine` to `revision`; `direction` is upgrade or downgrade."""
+    made = config()
+    made.attributes["connection"] = engine
+    getattr(command, direction)(made, revision)
 
 
 def rendered(direction: str, span: str) -> str:
@@ -107,8 +132,9 @@ def catalog(database: Database) -> dict[str, list[tuple[Any, ...]]]:
             FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid WHERE {mine} ORDER BY 1, 2"""
         ),
         "indexes": database.rows(
-            f"""SELECT relname, pg_get_indexdef(indexrelid), indisvalid
-            FROM pg_index JOIN pg_class c ON c.oid = indexrelid
-            WHERE {mine} AND relname <> 'alembic_version_pkc' ORDER BY 1"""
+            """SELECT c.relname, pg_get_indexdef(indexrelid), indisvalid
+            FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
+            WHERE c.relnamespace = 'public'::regnamespace AND t.relkind = 'r'
+                AND t.relname <> 'alembic_version' ORDER BY 1"""
         ),
     }
