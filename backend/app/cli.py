@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from datetime import timedelta
 
 import psycopg
 
+from app import housekeeping
 from app.auth import make_token
+from app.data_check import command as check_data
 from app.database import connection_parameters
+from app.personal_data_cli import add_commands
 from app.settings import Settings, SettingsError, load
 
 
@@ -35,6 +39,15 @@ def token(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def openapi(_arguments: argparse.Namespace, _settings: Settings) -> int:
+    """Print the API's description as JSON."""
+    # Here, since it makes the whole application.
+    from app.main import app
+
+    print(json.dumps(app.openapi(), indent=2, ensure_ascii=False))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     commands = argparse.ArgumentParser(prog="python -m app.cli", description=__doc__)
@@ -47,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     mint.add_argument("--email", required=True, help="the user's address, for example candidate@example.com")
     mint.add_argument("--minutes", type=int, default=60, help="how long it is good (default: %(default)s)")
     mint.set_defaults(run=token)
+    described = named.add_parser("openapi", help="print the API's description (OpenAPI) as JSON")
+    described.set_defaults(run=openapi)
+    add_commands(named)
+    check_data.add_to(named)
+    housekeeping.add_to(named)
     return commands
 
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from app.metrics import DATABASE_WAIT
+from app.pool_statistics import PoolStatistics
 from app.settings import Settings
 
 # Behind pgBouncer in transaction mode the next transaction may run on another server connection, which does
 # not know what this one prepared; psycopg prepares by itself after five uses unless told not to.
 NO_PREPARED_STATEMENTS: dict[str, Any] = {"prepare_threshold": None}
+# A host that is gone says nothing, not even that: without these a statement to it hangs for a quarter of an
+# hour, and with it its connection. Seconds, but tcp_user_timeout is in milliseconds; measured: 10 to 15 s.
+NOTICE_DEAD_HOSTS: dict[str, Any] = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 def make_engine(settings: Settings) -> AsyncEngine:
@@ -26,8 +37,11 @@ def make_engine(settings: Settings) -> AsyncEngine:
         pool_recycle=settings.database_pool_recycle,
         pool_timeout=settings.database_pool_timeout,
         pool_pre_ping=True,
+        # In no error and no log: parameters are what people sent.
+        hide_parameters=True,
         connect_args={
             **NO_PREPARED_STATEMENTS,
+            **NOTICE_DEAD_HOSTS,
             "connect_timeout": settings.database_connect_timeout,
             "application_name": "intowork-api",
         },
@@ -44,11 +58,11 @@ def connection_parameters(url: URL) -> dict[str, Any]:
         "dbname": url.database,
     }
     given = {name: value for name, value in parts.items() if value is not None}
-    return {**given, **url.query, **NO_PREPARED_STATEMENTS}
+    return {**NOTICE_DEAD_HOSTS, **given, **url.query, **NO_PREPARED_STATEMENTS}
 
 
 class SilentDatabaseError(Exception):
-    """No connection answered within `database_wait_seconds`."""
+    """No connection answered anyone for `database_wait_seconds`."""
 
 
 # Tasks that nobody waits for any more; asyncio itself keeps no reference to a task.
@@ -62,21 +76,19 @@ async def session(request: Request) -> AsyncIterator[AsyncSession]:
         SilentDatabaseError: pgBouncer accepts connections but has no server for them, or does not answer.
     """
     settings: Settings = request.app.state.settings
+    pool: PoolStatistics = request.app.state.pool
     sessions: async_sessionmaker[AsyncSession] = request.app.state.sessions
     opened = sessions()
     connecting = asyncio.create_task(_connect(opened))
     try:
-        # Waited for, not cancelled at the limit: to cancel, psycopg waits for the server that is silent.
-        await asyncio.wait({connecting}, timeout=settings.database_wait_seconds)
-        if not connecting.done():
-            raise SilentDatabaseError
-        await connecting
+        await _wait(connecting, pool, settings.database_wait_seconds)
         yield opened
     finally:
         if connecting.done():
             await opened.close()
+            pool.publish()
         else:
-            closing = asyncio.create_task(_close_later(connecting, opened))
+            closing = asyncio.create_task(_close_later(connecting, opened, pool))
             _left_behind.add(closing)
             closing.add_done_callback(_left_behind.discard)
 
@@ -85,11 +97,28 @@ async def _connect(opened: AsyncSession) -> None:
     await opened.connection()
 
 
-async def _close_later(connecting: asyncio.Task[None], opened: AsyncSession) -> None:
+async def _wait(connecting: asyncio.Task[None], pool: PoolStatistics, seconds: float) -> None:
+    began = monotonic()
+    with pool.waiting():
+        while not connecting.done():
+            left = pool.patience(began, seconds)
+            if left <= 0:
+                pool.gave_up()
+                raise SilentDatabaseError
+            # Waited for, not cancelled at the limit: to cancel, psycopg waits for the server that is silent.
+            await asyncio.wait({connecting}, timeout=left)
+    await connecting
+    pool.answered()
+    DATABASE_WAIT.observe(monotonic() - began)
+
+
+async def _close_later(connecting: asyncio.Task[None], opened: AsyncSession, pool: PoolStatistics) -> None:
     await asyncio.wait({connecting})
     # Its error, if any, was answered with 503 long ago; asked for, so that asyncio does not report it.
-    connecting.exception()
+    if connecting.exception() is None:
+        pool.answered()
     await opened.close()
+    pool.publish()
 
 
 Database = Annotated[AsyncSession, Depends(session)]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fastapi import HTTPException, status
 
@@ -30,10 +29,12 @@ def decode_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         at, row_id = json.loads(raw)
-        position = datetime.fromisoformat(at), row_id
-    except (ValueError, TypeError, binascii.Error):
+        time = datetime.fromisoformat(at)
+        # In UTC: PostgreSQL refuses some offsets that Python reads, of 16 hours or of microseconds.
+        position = time.astimezone(UTC), row_id
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise _unknown(cursor) from None
-    if type(row_id) is not int or not 0 < row_id <= MAX_ID or position[0].tzinfo is None:
+    if type(row_id) is not int or not 0 < row_id <= MAX_ID or time.tzinfo is None:
         raise _unknown(cursor)
     return position
 

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.sign_in_settings import SignInSettings
+
 DRIVER = "postgresql+psycopg"
 URL_FORM = f"{DRIVER}://USER:PASSWORD@HOST:PORT/DATABASE"
 JWT_SECRET_MIN_LENGTH = 32
@@ -49,7 +51,7 @@ class DatabaseSettings(BaseSettings):
         return make_url(self.database_url.get_secret_value())
 
 
-class Settings(DatabaseSettings):
+class Settings(SignInSettings, DatabaseSettings):
     """All settings of the service. Each is the environment variable of the same name in capitals."""
 
     environment: Literal["development", "staging", "production"] = "development"
@@ -64,7 +66,22 @@ class Settings(DatabaseSettings):
     database_pool_timeout: float = Field(default=10, gt=0, le=60, description="Seconds to wait for one")
     database_connect_timeout: int = Field(default=2, ge=1, le=30, description="Seconds to make one")
     database_wait_seconds: float = Field(
-        default=5, gt=0, le=60, description="Seconds that a request waits for a connection that answers"
+        default=5, gt=0, le=60, description="Seconds without an answer to anyone until requests get 503"
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576, ge=1_024, le=104_857_600, description="Bytes that a request's body may have"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="From which level on the service's own lines are logged"
+    )
+    search_timeout_ms: int = Field(
+        default=3_000, ge=1, le=30_000, description="Milliseconds that the list of jobs may take"
+    )
+    dashboard_timeout_ms: int = Field(
+        default=5_000, ge=1, le=30_000, description="Milliseconds that an employer's figures may take"
+    )
+    views_flush_seconds: float = Field(
+        default=5, gt=0, le=3_600, description="Seconds until counted views of jobs are written"
     )
     drain_seconds: float = Field(
         default=3,

@@ -14,6 +14,7 @@ from harness.migrations import BACKEND, upgrade
 from harness.pooler import Pooler
 from harness.rows import Rows
 from harness.server import Server
+from harness.site import FLOOR_SECONDS, TOKEN_KEYS, Site, mail_settings
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +113,25 @@ def api(server: Server) -> Iterator[httpx.Client]:
     """A client of `server`."""
     with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def site(api_database: Database, pooler: Pooler, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The API on the same database as `api`, to sign in at: it sends mail and limits nobody."""
+    directory = tmp_path_factory.mktemp("site")
+    server = Server(
+        api_database.url("app", pooler.host, pooler.port),
+        directory / "api.log",
+        **mail_settings(directory / "mail"),
+        TOKEN_KEYS=",".join(TOKEN_KEYS),
+        RATE_LIMIT_FACTOR="100000",
+        SIGN_IN_FLOOR_SECONDS=str(FLOOR_SECONDS),
+    )
+    server.start()
+    made = Site(server, directory / "mail")
+    yield made
+    made.client.close()
+    server.stop()
 
 
 @pytest.fixture

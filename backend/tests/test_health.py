@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from harness.cluster import Database
+from harness.metrics import value
 from harness.pooler import Pooler
+from harness.rows import Rows
 from harness.server import Server
 from harness.wait import until
 
@@ -86,16 +90,25 @@ def test_an_outage_is_told_in_time_and_ends_by_itself(
         until(lambda route=route: server.get(route).status_code == 200, f"{route} is back")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("outage", ["pooler is gone", "database refuses"])
+@pytest.mark.parametrize("outage", ["pooler is gone", "pooler is silent", "database refuses"])
 def test_requests_during_an_outage_get_503_with_retry_after(
     fragile: tuple[Server, Pooler, Database], outage: str
 ) -> None:
     server, pooler, database = fragile
     assert server.get("/api/jobs").status_code == 200
-    pooler.stop() if outage == "pooler is gone" else refuse_connections(database)
-    answer = server.get("/api/jobs")
-    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
-    assert "try again" in answer.json()["detail"]
+    start, end = {
+        "pooler is gone": (pooler.stop, pooler.start),
+        "pooler is silent": (pooler.freeze, pooler.thaw),
+        "database refuses": (lambda: refuse_connections(database), lambda: accept_connections(database)),
+    }[outage]
+    start()
+    # More than one: the first finds it out, the next ones profit.
+    for _ in range(3):
+        answer = server.get("/api/jobs")
+        assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+        assert "try again" in answer.json()["detail"]
+    end()
+    until(lambda: server.get("/api/jobs").status_code == 200, "jobs are back")
 
 
 def test_api_starts_without_a_database_and_becomes_ready_when_it_is_there(
@@ -115,9 +128,86 @@ def test_a_stopping_api_is_not_ready_but_serves_until_its_time_is_over(
     assert server.get("/health/ready").status_code == 200
     server.tell_to_stop()
     until(lambda: server.get("/health/ready").status_code == 503, "not ready after SIGTERM")
-    assert server.get("/health/ready").json()["reason"] == "draining"
+    assert server.get("/health/ready").json()["detail"] == "Not ready: draining."
     assert server.get("/api/jobs").status_code == 200
     # A second one means at once, without the rest of the 300 seconds.
     server.tell_to_stop()
     assert server.process is not None
     server.process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("path", ["/health/db-pool", "/metrics/database/pool"])
+def test_an_idle_pool_is_healthy(api: httpx.Client, path: str) -> None:
+    until(lambda: api.get(path).json()["checked_out"] == 0, "requests before have given theirs back")
+    numbers = api.get(path).json()
+    assert numbers == {
+        "status": "healthy",
+        "size": 20,
+        "max_overflow": 10,
+        "checked_out": 0,
+        "idle": numbers["idle"],
+        "overflow": 0,
+        "waiting": 0,
+        "usage_percent": 0.0,
+    }
+
+
+def test_a_full_pool_is_degraded_and_says_who_waits(
+    database: Database, pooler: Pooler, start_server: Callable[..., Server]
+) -> None:
+    server = start_server(
+        database.url("app", pooler.host, pooler.port), DATABASE_POOL_SIZE="1", DATABASE_MAX_OVERFLOW="1"
+    )
+    asking = [threading.Thread(target=server.get, args=["/api/jobs"]) for _ in range(3)]
+    with database.connect() as blocker, blocker.transaction():
+        blocker.execute("LOCK TABLE jobs")
+        for thread in asking:
+            thread.start()
+        until(lambda: server.get("/health/db-pool").json()["waiting"] == 1, "two ask, one waits")
+        numbers = server.get("/health/db-pool").json()
+        figures = {
+            kind: value(server, "intowork_database_pool_connections", kind=kind)
+            for kind in ("capacity", "size", "checked_out", "overflow")
+        }
+        waiting = value(server, "intowork_database_pool_waiting")
+        # It is no reason to take the worker out: it answers 200.
+        assert server.get("/health/ready").status_code == 200
+    for thread in asking:
+        thread.join()
+    assert numbers == {
+        "status": "degraded",
+        "size": 1,
+        "max_overflow": 1,
+        "checked_out": 2,
+        "idle": 0,
+        "overflow": 1,
+        "waiting": 1,
+        "usage_percent": 100.0,
+    }
+    assert (figures, waiting) == ({"capacity": 2, "size": 1, "checked_out": 2, "overflow": 1}, 1)
+    until(lambda: server.get("/health/db-pool").json()["checked_out"] == 0, "all are back")
+
+
+def test_a_busy_database_is_waited_for_longer_than_a_silent_one(
+    database: Database, pooler: Pooler, start_server: Callable[..., Server]
+) -> None:
+    """As long as others get their turn, nobody is sent away: the line moves."""
+    server = start_server(
+        database.url("app", pooler.host, pooler.port),
+        DATABASE_POOL_SIZE="1",
+        DATABASE_MAX_OVERFLOW="0",
+        DATABASE_POOL_TIMEOUT="60",
+        DATABASE_WAIT_SECONDS="3",
+    )
+    # The last one in line waits for longer than three seconds; each answer comes well within them.
+    database.run(
+        "CREATE FUNCTION slow(text) RETURNS boolean LANGUAGE sql AS $$SELECT pg_sleep(0.7) IS NOT NULL$$"
+    )
+    database.run("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
+    database.run(f"GRANT EXECUTE ON FUNCTION slow TO {database.cluster.role('app')}")
+    database.run("CREATE POLICY slow ON jobs USING (slow(title))")
+    with database.connect() as connection:
+        Rows(connection).job()
+    with ThreadPoolExecutor(7) as clients:
+        answers = [*clients.map(server.get, ["/api/jobs"] * 7)]
+    assert [answer.status_code for answer in answers] == [200] * 7

@@ -1,4 +1,4 @@
-"""The list of published jobs: filters, pages, bad input."""
+"""Published jobs: the list with its filters, pages and bad input; one of them; an employer's own ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.rows import Rows
+from app.api.job_details import JobDetails, OwnJobPage
+from app.api.jobs import JobPage
+from harness.asking import all_pages
+from harness.rows import Rows, bearer
 
 NOW = datetime(2026, 1, 6, 9, 30, tzinfo=UTC)
+SOON = datetime.now(UTC) + timedelta(hours=1)
+JUST_NOW = datetime.now(UTC) - timedelta(seconds=1)
+MINE = "/api/jobs/mine"
 
 
 def listed(api: httpx.Client, **wanted: Any) -> list[dict[str, Any]]:
@@ -147,6 +153,116 @@ def test_bad_filter_is_refused_by_name(api: httpx.Client, name: str, value: str)
     answer = api.get("/api/jobs", params={name: value})
     assert answer.status_code == 422, answer.text
     assert name in answer.text
+
+
+def test_an_expired_job_is_not_listed_and_one_without_an_end_is(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company()
+    endless, still = rows.job(company, posted_at=NOW), rows.job(company, expires_at=SOON)
+    rows.job(company, posted_at=NOW, expires_at=JUST_NOW)
+    assert [job["id"] for job in listed(api, company_id=company)] == [still, endless]
+
+
+def test_the_list_is_what_its_description_says(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company()
+    for filled in ({}, {"location": "Lyon", "salary_min": 1, "salary_max": 2, "expires_at": SOON}):
+        rows.job(company, **filled)
+    answer = api.get("/api/jobs", params={"company_id": company, "limit": 1})
+    assert answer.headers["content-type"] == "application/json"
+    page = JobPage.model_validate(answer.json(), strict=False)
+    assert page.model_dump(mode="json") == answer.json()
+
+
+def test_an_empty_list_is_a_page_too(api: httpx.Client, rows: Rows) -> None:
+    answer = api.get("/api/jobs", params={"company_id": rows.company()})
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
+
+
+def test_one_job_is_shown_with_all_that_is_written_about_it(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company("Loire Conseil")
+    job = rows.job(company, requirements="Patience", benefits="Lunch", salary_min=30_000)
+    answer = api.get(f"/api/jobs/{job}")
+    assert answer.status_code == 200, answer.text
+    shown = JobDetails.model_validate(answer.json())
+    assert (shown.id, shown.company_name, shown.requirements) == (job, "Loire Conseil", "Patience")
+    assert (shown.benefits, shown.salary_min, shown.status) == ("Lunch", 30_000, "published")
+
+
+HIDDEN: list[dict[str, Any]] = [
+    {"status": "draft", "posted_at": None},
+    {"status": "closed"},
+    {"status": "archived"},
+    {"status": "archived", "deleted_at": NOW},
+    {"posted_at": NOW, "expires_at": JUST_NOW},
+]
+
+
+@pytest.mark.parametrize("values", HIDDEN)
+def test_what_is_not_published_is_shown_to_nobody_outside(
+    api: httpx.Client, rows: Rows, values: dict[str, Any]
+) -> None:
+    job = rows.job(**values)
+    for headers in ({}, rows.candidate().headers, rows.employer(rows.company()).headers):
+        answer = api.get(f"/api/jobs/{job}", headers=headers)
+        assert answer.status_code == 404
+        assert f"No published job has the id {job}." in answer.text
+
+
+@pytest.mark.parametrize("values", [values for values in HIDDEN if "deleted_at" not in values])
+def test_the_company_sees_its_jobs_in_any_state(
+    api: httpx.Client, rows: Rows, values: dict[str, Any]
+) -> None:
+    company = rows.company()
+    job = rows.job(company, **values)
+    answer = api.get(f"/api/jobs/{job}", headers=rows.employer(company).headers)
+    assert (answer.status_code, answer.json()["id"]) == (200, job)
+
+
+def test_a_deleted_job_is_shown_to_nobody(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company()
+    job = rows.job(company, status="archived", deleted_at=NOW)
+    assert api.get(f"/api/jobs/{job}", headers=rows.employer(company).headers).status_code == 404
+
+
+def test_a_bad_token_is_refused_where_none_is_needed(api: httpx.Client, rows: Rows) -> None:
+    answer = api.get(f"/api/jobs/{rows.job()}", headers=bearer(2_000_000_000))
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("job_id", ["0", "-1", str(2**31), "first", "1.5"])
+def test_what_cannot_be_an_id_is_refused(api: httpx.Client, job_id: str) -> None:
+    assert api.get(f"/api/jobs/{job_id}").status_code == 422
+
+
+def test_my_jobs_are_mine_in_any_state_but_deleted(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company()
+    me = rows.employer(company)
+    made = [
+        rows.job(company, employer_id=me.profile_id, status=status, created_at=NOW + timedelta(hours=number))
+        for number, status in enumerate(("draft", "published", "closed", "archived"))
+    ]
+    rows.job(company, employer_id=me.profile_id, status="archived", deleted_at=NOW)
+    rows.job(company)
+    answer = api.get(MINE, headers=me.headers)
+    assert [job["id"] for job in answer.json()["items"]] == made[::-1]
+    assert OwnJobPage.model_validate(answer.json()).model_dump(mode="json") == answer.json()
+
+
+def test_my_jobs_can_be_narrowed_by_status_and_come_in_pages(api: httpx.Client, rows: Rows) -> None:
+    company = rows.company()
+    me = rows.employer(company)
+    made = {
+        status: [rows.job(company, employer_id=me.profile_id, status=status) for _ in range(5)]
+        for status in ("draft", "published")
+    }
+    shown = all_pages(api, MINE, me.headers, limit=2, status="draft")
+    assert [job["id"] for job in shown] == made["draft"][::-1]
+    everything = all_pages(api, MINE, me.headers, limit=3)
+    assert sorted(job["id"] for job in everything) == sorted(made["draft"] + made["published"])
+
+
+def test_only_employers_have_own_jobs(api: httpx.Client, rows: Rows) -> None:
+    assert api.get(MINE, headers=rows.candidate().headers).status_code == 403
+    assert api.get(MINE).status_code == 401
 
 
 def test_listed_origins_may_call_from_a_browser_and_others_not(api: httpx.Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -17,6 +18,9 @@ TABLES = [table.name for table in load.TABLES]
 JOBS, APPLICATIONS = 300, 3_000
 
 
+UNTIL = "2026-01-16"
+
+
 def fill(
     database: Database,
     pooler: Pooler,
@@ -27,6 +31,7 @@ def fill(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command through the pooler, as the app."""
     sizes = ["--jobs", str(jobs), "--applications", str(applications), "--seed", str(seed)]
+    sizes += ["--until", UNTIL]
     url = database.url("app", pooler.host, pooler.port)
     return module("app.sample_data", *sizes, *words, DATABASE_URL=url)
 
@@ -52,6 +57,14 @@ def filled(cluster: Cluster, template: Database, pooler: Pooler) -> Iterator[Dat
 def test_as_many_jobs_and_applications_as_asked_for(filled: Database) -> None:
     there = fingerprint(filled)
     assert (there["jobs"][0], there["job_applications"][0]) == (JOBS, APPLICATIONS)
+
+
+def test_the_newest_job_is_of_the_day_before_and_none_has_expired_then(filled: Database) -> None:
+    newest, first_to_expire = filled.rows(
+        "SELECT max(posted_at), min(expires_at) FROM jobs WHERE status = 'published'"
+    )[0]
+    assert newest.date() in (date(2026, 1, 14), date(2026, 1, 15))
+    assert first_to_expire > datetime(2026, 1, 16, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,9 +1,59 @@
-"""The routes, one file a topic; `ROUTERS` is all of them.
+"""The routes, one file a topic; `ROUTERS` is all of them."""
 
-Still to come, each as a file of its own beside these: sign-in, profiles, dashboard, notifications,
-monitoring, metrics.
-"""
+from app.api import (
+    accounts,
+    admin,
+    applications,
+    applying,
+    companies,
+    cvs,
+    dashboard,
+    deciding,
+    docs,
+    educations,
+    experiences,
+    health,
+    job_details,
+    job_editing,
+    jobs,
+    mail_tokens,
+    me,
+    metrics,
+    monitoring,
+    notifications,
+    profile,
+    registering,
+    reviewing,
+    root,
+    sign_in,
+    skills,
+)
 
-from app.api import applications, health, jobs, root
-
-ROUTERS = (root.router, health.router, jobs.router, applications.router)
+ROUTERS = (
+    root.router,
+    docs.router,
+    health.router,
+    metrics.router,
+    monitoring.router,
+    registering.router,
+    sign_in.router,
+    mail_tokens.router,
+    me.router,
+    accounts.router,
+    jobs.router,
+    job_details.router,
+    job_editing.router,
+    applying.router,
+    applications.router,
+    reviewing.router,
+    deciding.router,
+    dashboard.router,
+    profile.router,
+    experiences.router,
+    educations.router,
+    skills.router,
+    cvs.router,
+    companies.router,
+    notifications.router,
+    admin.router,
+)

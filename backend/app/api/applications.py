@@ -1,43 +1,29 @@
-"""Applying for a job, and a candidate's own applications."""
+"""A candidate's own applications: to look at, and to take back."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, status
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from fastapi import APIRouter, HTTPException, Query, Response, status
+from pydantic import BaseModel, Field
+from sqlalchemy import select, text
 
-from app.api.jobs import published
+from app.answers import PageFilter, page_answer
 from app.auth import SignedInCandidate
 from app.database import Database
-from app.inputs import MAX_ID, StorableText
-from app.models import Company, Job, JobApplication
-from app.pages import DEFAULT_PAGE, MAX_PAGE, decode_cursor, encode_cursor
+from app.fields import PathId
+from app.models import JobApplication
+from app.statuses import ApplicationStatus, JobStatus
 
 router = APIRouter(prefix="/api/applications", tags=["applications"])
-
-ApplicationStatus = Literal["applied", "viewed", "shortlisted", "interview", "rejected", "accepted"]
-
-
-class NewApplication(BaseModel):
-    """What a candidate sends."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    job_id: int = Field(ge=1, le=MAX_ID)
-    cover_letter: StorableText | None = Field(None, max_length=20_000)
-    cover_letter_url: StorableText | None = Field(None, max_length=2_000)
-    cv_url: StorableText | None = Field(None, max_length=2_000)
 
 
 class ApplicationMade(BaseModel):
     """The application as it was stored."""
 
-    id: int
-    job_id: int
+    id: int = Field(examples=[11])
+    job_id: int = Field(examples=[7])
     status: ApplicationStatus
     applied_at: datetime
 
@@ -45,19 +31,16 @@ class ApplicationMade(BaseModel):
 class MyApplication(ApplicationMade):
     """One of the candidate's applications, with what it was for."""
 
-    job_title: str
-    company_name: str
+    job_title: str = Field(examples=["Data Engineer"])
+    job_status: JobStatus = Field(description="Of a job that was deleted since: archived")
+    company_name: str = Field(examples=["Atelier Nova"])
     viewed_at: datetime | None
 
 
-class ApplicationFilter(BaseModel):
-    """Which of the candidate's applications, and which page of them."""
-
-    model_config = ConfigDict(extra="forbid")
+class ApplicationFilter(PageFilter):
+    """Which of the applications, and which page of them."""
 
     status: ApplicationStatus | None = None
-    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
 
 class ApplicationPage(BaseModel):
@@ -67,86 +50,72 @@ class ApplicationPage(BaseModel):
     next_cursor: str | None
 
 
-@router.post(
-    "/apply",
-    status_code=status.HTTP_201_CREATED,
-    responses={
-        404: {"description": "No published job has this id"},
-        409: {"description": "There is an application for this job that is not rejected"},
-    },
+# One text for all pages and filters; see app/api/jobs.py.
+MINE = text("""
+SELECT mine.id, mine.job_id, mine.status, mine.applied_at, mine.viewed_at, jobs.title AS job_title,
+    jobs.status AS job_status, companies.name AS company_name
+FROM job_applications AS mine
+JOIN jobs ON jobs.id = mine.job_id
+JOIN companies ON companies.id = jobs.company_id
+WHERE mine.candidate_id = :candidate_id AND mine.deleted_at IS NULL
+    AND (CAST(:status AS text) IS NULL OR mine.status = :status)
+    AND (CAST(:after_at AS timestamptz) IS NULL OR (mine.applied_at, mine.id) < (:after_at, :after_id))
+ORDER BY mine.applied_at DESC, mine.id DESC LIMIT :rows
+""")
+
+WITHDRAW = text("""
+WITH withdrawn AS (
+    UPDATE job_applications SET deleted_at = now(), updated_at = now()
+    WHERE id = :application_id AND candidate_id = :candidate_id AND deleted_at IS NULL
+        AND status NOT IN ('accepted', 'rejected')
+    RETURNING job_id
+), counted AS (
+    UPDATE jobs SET applications_count = greatest(coalesce(jobs.applications_count, 0) - 1, 0)
+    FROM withdrawn WHERE jobs.id = withdrawn.job_id
 )
-async def apply(new: NewApplication, candidate_id: SignedInCandidate, database: Database) -> ApplicationMade:
-    """Apply for a published job. After a rejection, one may apply again."""
-    # One statement: the job is published at the moment of the insert, and of many at once the unique index
-    # lets one in.
-    wanted = select(
-        Job.id,
-        literal(candidate_id),
-        literal(new.cover_letter),
-        literal(new.cover_letter_url),
-        literal(new.cv_url),
-    ).where(Job.id == new.job_id, published())
-    columns = ["job_id", "candidate_id", "cover_letter", "cover_letter_url", "cv_url"]
-    made = (
-        await database.execute(
-            insert(JobApplication)
-            .from_select(columns, wanted)
-            .on_conflict_do_nothing()
-            .returning(JobApplication.id, JobApplication.status, JobApplication.applied_at)
-        )
-    ).one_or_none()
-    if made is None:
-        raise await _not_made(database, new.job_id)
-    # After the insert, not before: the lock on a popular job's row is held as short as can be.
-    await database.execute(
-        update(Job)
-        .where(Job.id == new.job_id)
-        .values(applications_count=func.coalesce(Job.applications_count, 0) + 1, updated_at=Job.updated_at)
-    )
-    await database.commit()
-    return ApplicationMade(id=made.id, job_id=new.job_id, status=made.status, applied_at=made.applied_at)
+SELECT job_id FROM withdrawn
+""")
 
 
-async def _not_made(database: Database, job_id: int) -> HTTPException:
-    is_published = await database.scalar(select(Job.id).where(Job.id == job_id, published()))
-    if is_published is None:
-        return HTTPException(status.HTTP_404_NOT_FOUND, f"No published job has the id {job_id}.")
-    return HTTPException(
-        status.HTTP_409_CONFLICT,
-        f"You have applied for job {job_id} already; after a rejection you may again.",
-    )
-
-
-@router.get("/my/applications")
+@router.get(
+    "/my/applications",
+    response_model=ApplicationPage,
+    responses={403: {"description": "Only for candidates"}},
+)
 async def my_applications(
     wanted: Annotated[ApplicationFilter, Query()], candidate_id: SignedInCandidate, database: Database
-) -> ApplicationPage:
+) -> Response:
     """The signed-in candidate's applications, newest first."""
-    statement = (
-        select(
-            JobApplication.id,
-            JobApplication.job_id,
-            JobApplication.status,
-            JobApplication.applied_at,
-            JobApplication.viewed_at,
-            Job.title.label("job_title"),
-            Company.name.label("company_name"),
+    values = {"candidate_id": candidate_id, "status": wanted.status, **wanted.position()}
+    rows = (await database.execute(MINE, values)).all()
+    return page_answer(rows, wanted.limit, "applied_at")
+
+
+@router.delete(
+    "/{application_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={
+        403: {"description": "Only for candidates"},
+        404: {"description": "There is no such application of yours"},
+        409: {"description": "It was accepted or rejected already"},
+    },
+)
+async def withdraw(application_id: PathId, candidate_id: SignedInCandidate, database: Database) -> None:
+    """Take an application back, as long as it is neither accepted nor rejected."""
+    mine = {"application_id": application_id, "candidate_id": candidate_id}
+    if (await database.execute(WITHDRAW, mine)).one_or_none() is None:
+        now = await database.scalar(
+            select(JobApplication.status).where(
+                JobApplication.id == application_id,
+                JobApplication.candidate_id == candidate_id,
+                JobApplication.deleted_at.is_(None),
+            )
         )
-        .join(Job, JobApplication.job_id == Job.id)
-        .join(Company, Job.company_id == Company.id)
-        .where(JobApplication.candidate_id == candidate_id)
-        .order_by(JobApplication.applied_at.desc(), JobApplication.id.desc())
-        .limit(wanted.limit + 1)
-    )
-    if wanted.status is not None:
-        statement = statement.where(JobApplication.status == wanted.status)
-    if wanted.cursor is not None:
-        statement = statement.where(
-            tuple_(JobApplication.applied_at, JobApplication.id) < decode_cursor(wanted.cursor)
+        if now is None:
+            raise HTTPException(
+                status.HTTP_404_NOT_FOUND, f"You have no application with the id {application_id}."
+            )
+        raise HTTPException(
+            status.HTTP_409_CONFLICT, f"Application {application_id} is {now}; it can not be withdrawn now."
         )
-    rows = (await database.execute(statement)).mappings().all()
-    items = [MyApplication.model_validate(dict(row)) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return ApplicationPage(
-        items=items, next_cursor=encode_cursor(items[-1].applied_at, items[-1].id) if more else None
-    )
+    await database.commit()

@@ -3,55 +3,56 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import text
 
-from app.database import Database
+from app.answers import PageFilter, page_answer
 from app.inputs import MAX_ID, StorableText
-from app.models import Company, Job
-from app.pages import DEFAULT_PAGE, MAX_PAGE, decode_cursor, encode_cursor
+from app.limits import SearchDatabase
+from app.statuses import JobType, LocationType
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
-LocationType = Literal["on_site", "remote", "hybrid"]
-JobType = Literal["full_time", "part_time", "contract", "temporary", "internship"]
 
-
-class JobFilter(BaseModel):
+class JobFilter(PageFilter):
     """What a list of jobs may be narrowed by, and which page of it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     location_type: LocationType | None = None
     job_type: JobType | None = None
-    location: StorableText | None = Field(None, min_length=1, max_length=200, description="Part of the place")
+    location: StorableText | None = Field(
+        None, min_length=1, max_length=200, description="Part of the place", examples=["Lyon"]
+    )
     company_id: int | None = Field(None, ge=1, le=MAX_ID)
-    search: StorableText | None = Field(None, min_length=1, max_length=200, description="Words of the title")
+    search: StorableText | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description='Words of the title; "a phrase" and -without work as in search engines',
+        examples=["data engineer -senior"],
+    )
     salary_min: int | None = Field(
         None, ge=0, le=MAX_ID, description="Jobs that pay at least this; those without a salary are left out"
     )
-    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE)
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
 
 class JobSummary(BaseModel):
     """A job as the list shows it."""
 
-    id: int
-    title: str
-    company_id: int
-    company_name: str
-    location: str | None
+    id: int = Field(examples=[7])
+    title: str = Field(examples=["Data Engineer"])
+    company_id: int = Field(examples=[3])
+    company_name: str = Field(examples=["Atelier Nova"])
+    location: str | None = Field(examples=["Lyon"])
     location_type: LocationType
     job_type: JobType
-    salary_min: int | None
-    salary_max: int | None
-    currency: str | None
+    salary_min: int | None = Field(examples=[45_000])
+    salary_max: int | None = Field(examples=[52_000])
+    currency: str | None = Field(examples=["EUR"])
     is_featured: bool | None
-    applications_count: int | None
+    applications_count: int | None = Field(examples=[12])
     posted_at: datetime
     expires_at: datetime | None
 
@@ -63,58 +64,55 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def published() -> ColumnElement[bool]:
-    """Only published jobs. A literal, not a parameter: the partial indexes hold for this word alone."""
-    return Job.status == literal_column("'published'")
+# One text for all filters, not one put together for each request: that costs more than to run it. PostgreSQL
+# plans it with the values, so a filter that is not given is gone before it looks for an index. The word
+# published is a literal, since the partial indexes hold for it alone; a deleted job never has it. The search
+# repeats the expression of idx_jobs_title_search to the letter, as another one would not use that index.
+LIST = text("""
+SELECT jobs.id, jobs.title, jobs.company_id, companies.name AS company_name, jobs.location,
+    jobs.location_type, jobs.job_type, jobs.salary_min, jobs.salary_max, jobs.currency, jobs.is_featured,
+    jobs.applications_count, jobs.posted_at, jobs.expires_at
+FROM jobs JOIN companies ON companies.id = jobs.company_id
+WHERE jobs.status = 'published'
+    AND (jobs.expires_at IS NULL OR jobs.expires_at > now())
+    AND (CAST(:location_type AS text) IS NULL OR jobs.location_type = :location_type)
+    AND (CAST(:job_type AS text) IS NULL OR jobs.job_type = :job_type)
+    AND (CAST(:location AS text) IS NULL OR jobs.location ILIKE :location)
+    AND (CAST(:company_id AS integer) IS NULL OR jobs.company_id = :company_id)
+    AND (CAST(:search AS text) IS NULL OR to_tsvector('english'::regconfig, jobs.title)
+        @@ websearch_to_tsquery('english'::regconfig, :search))
+    AND (CAST(:salary_min AS integer) IS NULL OR coalesce(jobs.salary_max, jobs.salary_min) >= :salary_min)
+    AND (CAST(:after_at AS timestamptz) IS NULL OR (jobs.posted_at, jobs.id) < (:after_at, :after_id))
+ORDER BY jobs.posted_at DESC, jobs.id DESC LIMIT :rows
+""")
 
 
-def _narrowed(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    conditions = [published()]
-    if wanted.location_type is not None:
-        conditions.append(Job.location_type == wanted.location_type)
-    if wanted.job_type is not None:
-        conditions.append(Job.job_type == wanted.job_type)
-    if wanted.location is not None:
-        conditions.append(Job.location.icontains(wanted.location, autoescape=True))
-    if wanted.company_id is not None:
-        conditions.append(Job.company_id == wanted.company_id)
-    if wanted.search is not None:
-        # The expression of idx_jobs_title_search, to the letter: another one would not use it.
-        english: ColumnElement[str] = literal_column("'english'::regconfig")
-        vector = func.to_tsvector(english, Job.title)
-        conditions.append(vector.bool_op("@@")(func.websearch_to_tsquery(english, wanted.search)))
-    if wanted.salary_min is not None:
-        conditions.append(func.coalesce(Job.salary_max, Job.salary_min) >= wanted.salary_min)
-    if wanted.cursor is not None:
-        conditions.append(tuple_(Job.posted_at, Job.id) < decode_cursor(wanted.cursor))
-    return conditions
+def list_values(wanted: JobFilter) -> dict[str, Any]:
+    """The values of `LIST` for one page.
+
+    Raises:
+        HTTPException: 422 when the cursor is none of ours.
+    """
+    values = {
+        "location_type": wanted.location_type,
+        "job_type": wanted.job_type,
+        "location": None if wanted.location is None else containing(wanted.location),
+        "company_id": wanted.company_id,
+        "search": wanted.search,
+        "salary_min": wanted.salary_min,
+    }
+    return {**values, **wanted.position()}
 
 
-def list_statement(wanted: JobFilter) -> Select[Job, str]:
-    """The statement of one page, with one row more than asked for, to see whether there is another page."""
-    return (
-        select(Job, Company.name)
-        .join(Company, Job.company_id == Company.id)
-        .where(*_narrowed(wanted))
-        .order_by(Job.posted_at.desc(), Job.id.desc())
-        .limit(wanted.limit + 1)
-    )
+def containing(part: str) -> str:
+    """The pattern of LIKE for text that contains `part`, in which % and _ are only themselves."""
+    for special in ("\\", "%", "_"):
+        part = part.replace(special, f"\\{special}")
+    return f"%{part}%"
 
 
-@router.get("")
-async def list_jobs(wanted: Annotated[JobFilter, Query()], database: Database) -> JobPage:
-    """Published jobs that match all given filters, newest first."""
-    rows = (await database.execute(list_statement(wanted))).all()
-    items = [
-        JobSummary.model_validate(
-            {**{name: getattr(job, name) for name in _JOB_FIELDS}, "company_name": company}
-        )
-        for job, company in rows[: wanted.limit]
-    ]
-    more = len(rows) > wanted.limit
-    return JobPage(
-        items=items, next_cursor=encode_cursor(items[-1].posted_at, items[-1].id) if more else None
-    )
-
-
-_JOB_FIELDS = [name for name in JobSummary.model_fields if name != "company_name"]
+@router.get("", response_model=JobPage)
+async def list_jobs(wanted: Annotated[JobFilter, Query()], database: SearchDatabase) -> Response:
+    """Published jobs that match all given filters, newest first, until they expire."""
+    rows = (await database.execute(LIST, list_values(wanted))).all()
+    return page_answer(rows, wanted.limit, "posted_at")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, date, datetime
 
 import psycopg
 
@@ -27,6 +28,13 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--seed", type=int, default=1, help="same seed, same rows (default: %(default)s)")
     options.add_argument(
+        "--until",
+        type=date.fromisoformat,
+        default=datetime.now(UTC).date(),
+        metavar="YYYY-MM-DD",
+        help="the newest rows are of the day before; the same day, the same rows (default: today)",
+    )
+    options.add_argument(
         "--if-empty", action="store_true", help="a database with data is fine: leave it as it is"
     )
     return options
@@ -37,7 +45,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     progress = Progress()
     try:
-        plan = Plan(arguments.jobs, arguments.applications, arguments.seed)
+        plan = Plan(arguments.jobs, arguments.applications, arguments.seed, arguments.until)
         parameters = connection_parameters(load_settings(DatabaseSettings).url)
     except (ValueError, SettingsError) as error:
         print(error, file=sys.stderr)

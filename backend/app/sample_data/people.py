@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from app.sample_data import words
-from app.sample_data.world import DAY, END, END_MINUTE, World, stamp, stream
+from app.sample_data.world import DAY, END_MINUTE, World, stream
 
 NULL = r"\N"
 
@@ -31,7 +31,7 @@ def users(world: World) -> Iterator[str]:
         email = f"{role}@example.com" if within == 1 else f"{role}{within}@example.com"
         # The first of each role is there to be tried with.
         active = "t" if within == 1 or rng.random() < 0.97 else "f"
-        at = stamp(user_created(number))
+        at = world.stamp(user_created(number))
         yield f"{number}\t{email}\t{at}\t{first} {last}\t{role}\t{first}\t{last}\t{active}\t{at}\t{at}\n"
 
 
@@ -39,7 +39,7 @@ def accounts(world: World) -> Iterator[str]:
     """Every fifth user signs in with another provider. No tokens: those are secrets."""
     for number, user in enumerate(range(5, world.plan.users + 1, 5), start=1):
         provider = "google" if number % 3 else "linkedin"
-        at = stamp(user_created(user))
+        at = world.stamp(user_created(user))
         yield f"{number}\t{user}\toauth\t{provider}\t{provider}-{user}\tbearer\topenid email\t{at}\t{at}\n"
 
 
@@ -49,8 +49,8 @@ def sessions(world: World) -> Iterator[str]:
     for number, user in enumerate(range(4, world.plan.users + 1, 4), start=1):
         created = END_MINUTE - int(60 * DAY * rng.random())
         yield (
-            f"{number}\t{user}\tsample-session-{number}\t{stamp(created + 30 * DAY)}"
-            f"\t{stamp(created)}\t{stamp(created)}\n"
+            f"{number}\t{user}\tsample-session-{number}\t{world.stamp(created + 30 * DAY)}"
+            f"\t{world.stamp(created)}\t{world.stamp(created)}\n"
         )
 
 
@@ -58,8 +58,9 @@ def password_reset_tokens(world: World) -> Iterator[str]:
     """One for every hundredth user, most of them used."""
     for number, user in enumerate(range(100, world.plan.users + 1, 100), start=1):
         created = END_MINUTE - number % (30 * DAY)
-        used = NULL if number % 4 == 0 else stamp(created + 5)
-        yield f"{number}\t{user}\tsample-reset-{number}\t{stamp(created + 60)}\t{used}\t{stamp(created)}\n"
+        used = NULL if number % 4 == 0 else world.stamp(created + 5)
+        good_until, made = world.stamp(created + 60), world.stamp(created)
+        yield f"{number}\t{user}\tsample-reset-{number}\t{good_until}\t{used}\t{made}\n"
 
 
 def verification_tokens(world: World) -> Iterator[str]:
@@ -68,7 +69,7 @@ def verification_tokens(world: World) -> Iterator[str]:
         created = END_MINUTE - number % (20 * DAY)
         yield (
             f"{number}\tsample{user}@example.com\tsample-verify-{number}"
-            f"\t{stamp(created + DAY)}\t{stamp(created)}\n"
+            f"\t{world.stamp(created + DAY)}\t{world.stamp(created)}\n"
         )
 
 
@@ -79,7 +80,7 @@ def companies(world: World) -> Iterator[str]:
     cities = rng.choices([*words.CITIES], [*words.CITIES.values()], k=plan.companies)
     industries = rng.choices([*words.INDUSTRIES], [*words.INDUSTRIES.values()], k=plan.companies)
     sizes = rng.choices([*words.COMPANY_SIZES], [*words.COMPANY_SIZES.values()], k=plan.companies)
-    at = stamp(END_MINUTE - 950 * DAY)
+    at = world.stamp(END_MINUTE - 950 * DAY)
     for number in range(1, plan.companies + 1):
         city, industry = cities[number - 1], industries[number - 1]
         name = f"{rng.choice(words.COMPANY_STEMS)} {rng.choice(words.COMPANY_ENDINGS)} {number}"
@@ -101,7 +102,7 @@ def employers(world: World) -> Iterator[str]:
         user = plan.candidates + number
         company = company_of(plan.companies, number)
         position, admin = ("Head of Recruiting", "t") if number <= plan.companies else ("Recruiter", "f")
-        at = stamp(user_created(user))
+        at = world.stamp(user_created(user))
         yield f"{number}\t{user}\t{company}\t{position}\tHuman Resources\tt\tt\t{admin}\t{at}\t{at}\n"
 
 
@@ -115,7 +116,7 @@ def candidates(world: World) -> Iterator[str]:
         title = titles[number - 1]
         years = int(25 * rng.random() ** 1.5)
         low = int(words.OCCUPATIONS[title] * (0.8 + years / 50) / 500) * 500
-        at = stamp(user_created(number))
+        at = world.stamp(user_created(number))
         cv = f"/cv/{number}.pdf\tcv-{number}.pdf\t{at}" if rng.random() < 0.8 else f"{NULL}\t{NULL}\t{NULL}"
         yield (
             f"{number}\t{number}\t{cities[number - 1]}\t{title}\t{years} years as {title}\t{years}"
@@ -126,7 +127,7 @@ def candidates(world: World) -> Iterator[str]:
 def candidate_cvs(world: World) -> Iterator[str]:
     """One for every second candidate."""
     for number, candidate in enumerate(range(1, world.plan.candidates + 1, 2), start=1):
-        at = stamp(user_created(candidate))
+        at = world.stamp(user_created(candidate))
         yield (
             f"{number}\t{candidate}\tcv-{candidate}.pdf\t/cv/{candidate}.pdf"
             f"\t{40_000 + candidate * 7919 % 400_000}\tt\t{at}\t{at}\n"
@@ -139,7 +140,7 @@ def skills(world: World) -> Iterator[str]:
     names = [*words.SKILLS]
     number = 0
     for candidate in range(1, world.plan.candidates + 1):
-        at = stamp(user_created(candidate))
+        at = world.stamp(user_created(candidate))
         for name in rng.sample(names, rng.randint(1, 5)):
             number += 1
             yield (f"{number}\t{candidate}\t{name}\t{rng.randint(1, 5)}\t{words.SKILLS[name]}\t{at}\t{at}\n")
@@ -151,8 +152,8 @@ def experiences(world: World) -> Iterator[str]:
     titles = [*words.OCCUPATIONS]
     number = 0
     for candidate in range(1, world.plan.candidates + 1):
-        at = stamp(user_created(candidate))
-        until = END - timedelta(days=rng.randrange(30, 700))
+        at = world.stamp(user_created(candidate))
+        until = world.end - timedelta(days=rng.randrange(30, 700))
         for position in range(rng.randint(0, 3)):
             number += 1
             start = until - timedelta(days=rng.randrange(200, 1500))
@@ -171,7 +172,7 @@ def educations(world: World) -> Iterator[str]:
     rng = stream(world.plan, "educations")
     number = 0
     for candidate in range(1, world.plan.candidates + 1):
-        at = stamp(user_created(candidate))
+        at = world.stamp(user_created(candidate))
         year = rng.randrange(1990, 2022)
         for _ in range(rng.randint(0, 2)):
             number += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,13 @@ class Plan:
         jobs: number of jobs, at least 1.
         applications: number of applications, at least 0.
         seed: any integer; the same plan makes the same rows.
+        until: the day on which the newest jobs and applications are of yesterday.
     """
 
     jobs: int
     applications: int
     seed: int
+    until: date
 
     def __post_init__(self) -> None:
         if self.jobs < 1:

@@ -8,7 +8,7 @@ from itertools import product
 from app.models import APPLICATION_STATUSES
 from app.sample_data import words
 from app.sample_data.people import NULL, company_of
-from app.sample_data.world import DAY, END_MINUTE, World, stamp, stream
+from app.sample_data.world import DAY, END_MINUTE, World, stream
 
 # One application of so many is shown as a notification, to the employer or to the candidate.
 NOTIFIED = 20
@@ -43,10 +43,14 @@ def jobs(world: World) -> Iterator[str]:
                 * 500
             )
             salary = f"{low}\t{low + 500 * rng.randrange(2, 24)}"
-        dates = f"{NULL}\t{NULL}" if posted is None else f"{stamp(posted)}\t{stamp(posted + 120 * DAY)}"
+        dates = (
+            f"{NULL}\t{NULL}"
+            if posted is None
+            else f"{world.stamp(posted)}\t{world.stamp(posted + 120 * DAY)}"
+        )
         featured = "t" if rng.random() < 0.03 else "f"
         views = applied * rng.randrange(3, 12) + rng.randrange(50)
-        created = stamp(world.job_created[index])
+        created = world.stamp(world.job_created[index])
         yield (
             f"{number}\t{employer}\t{company_of(plan.companies, employer)}\t{grade}{occupation}"
             f"\tWe are looking for a {occupation} in {city}. You join a team that knows its trade and takes"
@@ -71,10 +75,10 @@ def job_applications(world: World) -> Iterator[str]:
     delays = rng.choices(range(30, 6 * DAY), k=len(world.applications))
     for index, packed in enumerate(world.applications):
         minute, job, candidate, status = world.unpack(packed)
-        applied = stamp(minute)
+        applied = world.stamp(minute)
         viewed, updated = NULL, applied
         if status:
-            viewed = updated = stamp(min(minute + delays[index], END_MINUTE))
+            viewed = updated = world.stamp(min(minute + delays[index], END_MINUTE))
         yield (
             f"{index + 1}\t{job + 1}\t{candidate + 1}\t{APPLICATION_STATUSES[status]}\t{chosen[index]}"
             f"\t/cv/{candidate + 1}.pdf\t{applied}\t{viewed}\t{updated}\n"
@@ -97,8 +101,8 @@ def notifications(world: World) -> Iterator[str]:
             )
             message = "A candidate has applied for your job"
         read = number % 3 != 0
-        at = stamp(minute)
-        read_at = stamp(min(minute + 90, END_MINUTE)) if read else NULL
+        at = world.stamp(minute)
+        read_at = world.stamp(min(minute + 90, END_MINUTE)) if read else NULL
         yield (
             f"{number}\t{user}\t{kind}\t{title}\t{message}\t{job + 1}\t{index + 1}"
             f"\t{'t' if read else 'f'}\t{read_at}\t{at}\n"

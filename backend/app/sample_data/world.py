@@ -5,19 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
 
 from app.models import APPLICATION_STATUSES
 from app.sample_data.plan import Plan
 
-# The sample world ends here, whatever today is: the same seed makes the same rows on any day.
-END = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 SPAN_DAYS = 1_000
 DAY = 24 * 60
-START = END - timedelta(days=SPAN_DAYS)
 END_MINUTE = SPAN_DAYS * DAY
 
-_DAYS = [(START + timedelta(days=day)).strftime("%Y-%m-%d") for day in range(SPAN_DAYS + 400)]
 _TIMES = [f"{(minute // 60 + 12) % 24:02d}:{minute % 60:02d}:00+00" for minute in range(DAY)]
 _NOON = DAY // 2
 
@@ -25,12 +22,6 @@ APPLICATION_WEIGHTS = (42, 22, 8, 5, 20, 3)
 REJECTED = APPLICATION_STATUSES.index("rejected")
 # Of those who were rejected, so many apply for the same job again.
 REAPPLYING = 0.05
-
-
-def stamp(minute: int) -> str:
-    """A minute of the sample world (0 is `START`) as PostgreSQL reads a timestamptz."""
-    # START is at noon, so the second half of a span of 24 hours is the next day.
-    return f"{_DAYS[(minute + _NOON) // DAY]} {_TIMES[minute % DAY]}"
 
 
 def stream(plan: Plan, topic: str) -> random.Random:
@@ -48,6 +39,8 @@ class World:
         job_posted: the minute of each, None for a draft.
         job_applications: the number of applications of each.
         applications: (minute, job, candidate, status) packed into one integer each; see `unpack`.
+
+    Minute 0 is `SPAN_DAYS` before the end, which is noon (UTC) of the day before the plan's `until`.
     """
 
     plan: Plan
@@ -56,6 +49,21 @@ class World:
     job_posted: Sequence[int | None]
     job_applications: Sequence[int]
     applications: Sequence[int]
+
+    @property
+    def end(self) -> datetime:
+        """The last moment of the sample world."""
+        return datetime.combine(self.plan.until - timedelta(days=1), time(12), tzinfo=UTC)
+
+    @cached_property
+    def _days(self) -> list[str]:
+        start = self.end - timedelta(days=SPAN_DAYS)
+        return [(start + timedelta(days=day)).strftime("%Y-%m-%d") for day in range(SPAN_DAYS + 400)]
+
+    def stamp(self, minute: int) -> str:
+        """A minute of the sample world as PostgreSQL reads a timestamptz."""
+        # Minute 0 is at noon, so the second half of a span of 24 hours is the next day.
+        return f"{self._days[(minute + _NOON) // DAY]} {_TIMES[minute % DAY]}"
 
     def unpack(self, packed: int) -> tuple[int, int, int, int]:
         """(minute, position of the job, position of the candidate, position of the status)."""

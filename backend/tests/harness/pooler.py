@@ -22,7 +22,7 @@ ADMIN = ("pooler_admin", "pooler-admin-secret")
 class Pooler:
     """pgBouncer in front of all databases of a cluster, on a free port of the loopback interface."""
 
-    def __init__(self, cluster: Cluster, pool_size: int) -> None:
+    def __init__(self, cluster: Cluster, pool_size: int, **settings: str | int) -> None:
         program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
         if program is None:
             raise RuntimeError("these tests need pgBouncer: apt-get install pgbouncer")
@@ -49,6 +49,7 @@ auth_file = {self._directory / "users.txt"}
 admin_users = {ADMIN[0]}
 server_login_retry = 1
 """
+            + "".join(f"{name} = {value}\n" for name, value in settings.items())
         )
         if os.getuid() == 0:
             # pgBouncer refuses to be root.
@@ -98,10 +99,17 @@ server_login_retry = 1
 
     def show(self, what: str) -> list[dict[str, Any]]:
         """What its console answers to SHOW."""
+        return self._console(f"SHOW {what}").fetchall()
+
+    def command(self, words: str) -> None:
+        """Let its console do something, such as PAUSE."""
+        self._console(words)
+
+    def _console(self, words: str) -> psycopg.Cursor[dict[str, Any]]:
         user, password = ADMIN
         with psycopg.connect(
             host=self.host, port=self.port, dbname="pgbouncer", user=user, password=password, autocommit=True
         ) as console:
             # The console knows the simple protocol only.
             cursor = psycopg.ClientCursor(console, row_factory=psycopg.rows.dict_row)
-            return cursor.execute(f"SHOW {what}").fetchall()
+            return cursor.execute(words)  # type: ignore[arg-type]

@@ -19,10 +19,13 @@ JWT_SECRET = "a-secret-of-the-tests-with-more-than-32-characters"
 class Server:
     """One uvicorn worker on a free port of the loopback interface."""
 
-    def __init__(self, database_url: str, log: Path, **variables: str) -> None:
+    def __init__(
+        self, database_url: str, log: Path, application: str = "app.main:app", **variables: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
+        self._application = application
         self._environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": database_url,
@@ -41,7 +44,7 @@ class Server:
                     sys.executable,
                     "-m",
                     "uvicorn",
-                    "app.main:app",
+                    self._application,
                     "--port",
                     str(self.port),
                     "--no-access-log",
