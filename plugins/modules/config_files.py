@@ -28,6 +28,13 @@ options:
       validate:
         description: Command that checks the file, with C(%s) for its path. It does not run in check mode.
         type: str
+  only:
+    description:
+      - Patterns, with C(*) in the name, of files that belong to the caller. One that is there and not in O(files) is
+        removed, after all others took their places. What such a file said is in no diff.
+    type: list
+    elements: path
+    default: []
 author: The bundle's maintainers
 """
 
@@ -169,6 +176,11 @@ def _name(look_up: Any, number: int) -> str:
         return str(number)
 
 
+def gone(path: Path) -> dict[str, str]:
+    """Return Ansible's form of a removal."""
+    return {"before_header": str(path), "after_header": str(path), "before": "present\n", "after": "absent\n"}
+
+
 def put_in_place(files: list[Wanted]) -> None:
     """Write and check all files beside their places, then rename them there."""
     try:
@@ -187,6 +199,19 @@ def clear_leftovers(files: list[Wanted]) -> None:
     """Remove what waits beside the files: what was refused now, or what a killed run left."""
     for file in files:
         file.beside.unlink(missing_ok=True)
+
+
+def superfluous(patterns: list[str], files: list[Wanted]) -> list[Path]:
+    """Return the files that match a pattern and are not wanted, or raise InvalidFileError."""
+    found: set[Path] = set()
+    for pattern in map(Path, patterns):
+        # A pattern that is wrong must not empty a directory of somebody else.
+        if not re.match(r"[^*?\[]+\*", pattern.name) or re.search(r"[*?\[]", str(pattern.parent)):
+            raise InvalidFileError(
+                f"{pattern} in `only` must begin with a name of yours and have a * after it."
+            )
+        found.update(path for path in pattern.parent.glob(pattern.name) if not path.is_dir())
+    return sorted(found - {file.path for file in files})
 
 
 def read_options(options: list[dict[str, Any]]) -> list[Wanted]:
@@ -218,7 +243,8 @@ def main() -> None:
                 },
                 "required_one_of": [("content", "secret_content")],
                 "mutually_exclusive": [("content", "secret_content")],
-            }
+            },
+            "only": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -226,13 +252,17 @@ def main() -> None:
     try:
         files = read_options(module.params["files"])
         changed = [file for file in files if file.differs()]
-        diff = [file.diff() for file in changed]
+        removed = superfluous(module.params["only"], files)
+        diff = [file.diff() for file in changed] + [gone(path) for path in removed]
         if not module.check_mode:
             clear_leftovers(files)
             put_in_place(changed)
+            for path in removed:
+                path.unlink(missing_ok=True)
     except (InvalidFileError, OSError) as error:
         module.fail_json(msg=f"No file was changed: {error}")
-    module.exit_json(changed=bool(changed), paths=[str(file.path) for file in changed], diff=diff)
+    paths = [str(path) for path in [*(file.path for file in changed), *removed]]
+    module.exit_json(changed=bool(paths), paths=paths, diff=diff)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
 import os
 import re
@@ -23,9 +24,12 @@ NAMES = (
     "vault_pgbouncer_admin_password",
     "vault_pgbouncer_stats_password",
     "vault_jwt_secret",
+    "vault_token_key",
 )
 # 40 of 62 characters are 238 bits. Letters and digits only: a secret stands in URLs, YAML and shell words.
 LENGTH = 40
+# https://github.com/fernet/spec: 32 bytes, base64url.
+FERNET_KEYS = frozenset({"vault_token_key"})
 ALPHABET = string.ascii_letters + string.digits
 HEADER = "# Made by scripts/secrets. To change a secret, put a new value here and run site.yml.\n"
 LINE = re.compile(r"^(vault_\w+):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -47,8 +51,10 @@ def vault_file(inventory: str, root: Path = ROOT) -> Path:
     return directory / "group_vars" / "all" / "vault.yml"
 
 
-def new_secret() -> str:
-    """A random secret of LENGTH characters from ALPHABET."""
+def new_secret(name: str) -> str:
+    """A random secret: LENGTH characters from ALPHABET, for a key of Fernet's what such a key is."""
+    if name in FERNET_KEYS:
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
@@ -67,7 +73,7 @@ def completed(text: str) -> tuple[str, list[str]]:
     start = text if text.strip() else HEADER
     if not start.endswith("\n"):
         start += "\n"
-    return start + "".join(f'{name}: "{new_secret()}"\n' for name in missing), missing
+    return start + "".join(f'{name}: "{new_secret(name)}"\n' for name in missing), missing
 
 
 def password_file(root: Path, environment: Mapping[str, str]) -> str | None:

@@ -48,7 +48,7 @@ WANTED: Row = {
     "login_user": os.environ.get("PGUSER", "postgres"),
     "login_password": os.environ.get("PGPASSWORD"),
     "roles": [
-        {"name": OWNER, "login": False},
+        {"name": OWNER, "login": False, "member_of": ["pg_monitor"]},
         {
             "name": MIGRATOR,
             "login": True,

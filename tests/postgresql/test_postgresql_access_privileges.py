@@ -29,7 +29,9 @@ INSERT INTO alembic_version VALUES ('h8c2d6e5f4g3');
 CREATE TABLE jobs (id serial PRIMARY KEY, title text NOT NULL);
 CREATE VIEW titles AS SELECT title FROM jobs;
 CREATE FUNCTION count_jobs() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public
-    AS 'SELECT count(*) FROM jobs'
+    AS 'SELECT count(*) FROM jobs';
+CREATE FUNCTION statements() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+    AS 'SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid()'
 """
 
 
@@ -58,6 +60,16 @@ def test_app_reads_and_writes_tables_that_the_migrator_made() -> None:
         assert one(cursor, "SELECT title FROM titles") == "baker"
         assert one(cursor, "SELECT count_jobs()") == 1
         cursor.execute("DELETE FROM jobs")
+
+
+def test_app_sees_what_other_sessions_do_through_a_function_of_the_owner_only() -> None:
+    query = "SELECT 'of another session'"
+    with session(READONLY) as other, session(APP) as cursor:
+        other.execute(query)
+        cursor.execute("SELECT statements()")
+        assert (query,) in cursor.fetchall()
+        cursor.execute("SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        assert (query,) not in cursor.fetchall()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +120,7 @@ def test_app_uses_a_table_that_is_made_after_the_last_run() -> None:
         "DELETE FROM jobs",
         "SELECT nextval('jobs_id_seq')",
         "SELECT count_jobs()",
+        "SELECT statements()",
     ],
 )
 def test_readonly_cannot_write(statement: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import stat
 import subprocess
@@ -32,7 +33,11 @@ def test_an_empty_inventory_gets_every_secret(inventory: Path) -> None:
 
 
 def test_a_secret_needs_no_quoting_in_a_url() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9]{32,}", vault.new_secret())
+    assert re.fullmatch(r"[A-Za-z0-9]{32,}", vault.new_secret("vault_app_password"))
+
+
+def test_a_key_that_seals_tokens_is_one_of_fernet() -> None:
+    assert len(base64.urlsafe_b64decode(vault.new_secret("vault_token_key"))) == 32
 
 
 def test_the_plain_file_is_for_its_owner_only(inventory: Path) -> None:

@@ -47,6 +47,17 @@ def plugin_loader() -> None:
 
 
 @pytest.fixture
+def value(plugin_loader: None) -> Callable[..., Any]:
+    """Return `value(role, name, **variables)`: what a variable of the role is, given what the inventory gives."""
+
+    def resolved(role: str, name: str, **variables: Any) -> Any:
+        every = role_variables(role) | {"ansible_managed": "Ansible managed"} | trusted(variables)
+        return Templar(loader=DataLoader(), variables=every).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+    return resolved
+
+
+@pytest.fixture
 def render(plugin_loader: None) -> Render:
     """Return `render(role, template, **variables)`: the text that Ansible's template action would write.
 

@@ -58,6 +58,10 @@ def environment(render: Render, directory: Path, values: dict[str, Any]) -> dict
     return read_as_systemd(file)
 
 
+def environment_text(render: Render) -> str:
+    return render("api", "environment.j2", **INVENTORY, api_runtime_directory_variable="FIGURES_DIR")
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -134,7 +138,14 @@ def test_no_secret_is_in_what_everybody_may_read(render: Render, template: str) 
     assert "DATABASE_URL" not in text
 
 
-@pytest.mark.parametrize("variables", [{}, {"api_writable_paths": ["/var/lib/shop", "/srv/uploads"]}])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"api_writable_paths": ["/var/lib/shop", "/srv/uploads"]},
+        {"api_runtime_directory_variable": "PROMETHEUS_MULTIPROC_DIR"},
+    ],
+)
 @pytest.mark.parametrize("colour", ["blue", "green"])
 def test_systemd_takes_the_unit(
     render: Render, tmp_path: Path, colour: str, variables: dict[str, Any]
@@ -164,6 +175,21 @@ def test_service_is_stopped_before_systemd_loses_patience(render: Render) -> Non
     unit = render("api", "api@.service.j2", **INVENTORY, api_stop_timeout=42)
     assert "TimeoutStopSec=42\n" in unit
     assert "--timeout-graceful-shutdown 37\n" in unit
+
+
+def test_each_colour_has_a_directory_of_its_own_below_run(render: Render) -> None:
+    unit = render("api", "api@.service.j2", **INVENTORY)
+    assert "RuntimeDirectory=shop-api-%i\n" in unit
+    # systemd makes it new at each start, unless it is told to keep it.
+    assert "RuntimeDirectoryPreserve" not in unit
+    assert "PROMETHEUS_MULTIPROC_DIR" not in unit
+
+
+def test_service_is_told_its_directory_by_the_name_that_it_wants(render: Render) -> None:
+    unit = render("api", "api@.service.j2", **INVENTORY, api_runtime_directory_variable="FIGURES_DIR")
+    assert "Environment=FIGURES_DIR=%t/shop-api-%i\n" in unit
+    # Commands that an operator runs read the settings file, and leave the service's directory alone.
+    assert "FIGURES_DIR" not in environment_text(render)
 
 
 def test_forwarded_headers_are_believed_from_the_proxies_only(render: Render) -> None:

@@ -77,6 +77,7 @@ def server_lines(text: str) -> list[str]:
         {},
         {"haproxy_live_colours": {}},
         {"haproxy_hsts_seconds": 31536000, "haproxy_https_port": 8443, "haproxy_server_maxconn": 50},
+        {"haproxy_private_paths": ["/metrics", "/internal/a~b-c_d.e"]},
         {
             "haproxy_bind_addresses": ["127.0.0.1", "[::1]"],
             "haproxy_colour_ports": {"blue": 1, "green": 2, "red": 3},
@@ -211,6 +212,7 @@ def door(
             haproxy_https_port=ports[1],
             haproxy_metrics_port=ports[2],
             haproxy_hsts_seconds=600,
+            haproxy_private_paths=["/metrics", "/internal/status"],
         )
         running.append(Door(haproxy, folder, text, ports[0], ports[1]))
         return running[-1]
@@ -252,6 +254,42 @@ def test_no_live_colour_answers_503_with_retry_after(door: Callable[[str], Door]
     assert headers["retry-after"] == "5"
     assert "No server of the API is ready" in json.loads(body)["detail"]
     assert headers["strict-transport-security"].startswith("max-age=600")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics/",
+        "/metrics/database/pool",
+        "/metrics?name=x",
+        "//metrics",
+        "/%6Detrics",
+        "/metrics%2Fdatabase",
+        "/METRICS",
+        "https://intowork.test/metrics",
+        "/internal/status",
+        "/internal//status/x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_private_path_is_not_found_from_outside(door: Callable[[str], Door], path: str, method: str) -> None:
+    status, headers, body = door("blue").ask(path, method=method, headers={"Content-Length": "0"})
+    assert (status, json.loads(body)["status"]) == (404, 404)
+    assert headers["content-type"] == "application/problem+json"
+    assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/metricsx", "/jobs/metrics", "/internal", "/?/metrics", "/internal/statuses"]
+)
+def test_other_path_is_not_private(door: Callable[[str], Door], path: str) -> None:
+    status, _headers, _body = door("blue").ask(path)
+    assert status == 200
+
+
+def test_no_path_is_private_unless_the_inventory_says_so(configuration: Callable[..., str]) -> None:
+    assert "http-request return" not in configuration()
 
 
 def test_lost_answer_to_a_get_is_asked_for_again(door: Callable[[str], Door]) -> None:

@@ -82,7 +82,11 @@ def test_check_mode_names_the_packages_to_come(checked: Run, package: str) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["pg_hba.conf", "pgbouncer.ini", "haproxy.cfg", "nftables.conf", "api@.service"]
+    "path",
+    [
+        *("pg_hba.conf", "pgbouncer.ini", "haproxy.cfg", "nftables.conf", "api@.service"),
+        *("job-sessions@.service", "cron.d/intowork"),
+    ],
 )
 def test_check_mode_shows_the_files_to_come(checked: Run, path: str) -> None:
     assert re.search(rf"^\+\+\+ .*{re.escape(path)}", checked.output, re.MULTILINE)

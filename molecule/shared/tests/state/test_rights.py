@@ -22,6 +22,12 @@ DDL = (
     "CREATE SCHEMA intruder",
     "CREATE FUNCTION public.intruder() RETURNS int LANGUAGE sql AS 'SELECT 1'",
 )
+FUNCTIONS = (
+    "refresh_employer_job_statistics()",
+    "statistics_slow_queries(1)",
+    "statistics_connections()",
+    "audit_trail('jobs', 1, 1)",
+)
 WRITES_OF_THE_VERSION = (
     "UPDATE alembic_version SET version_num = 'intruder'",
     "INSERT INTO alembic_version VALUES ('intruder')",
@@ -114,6 +120,28 @@ def test_the_monitor_reads_statistics_and_no_rows(sql: Endpoints) -> None:
     assert int(monitor("SELECT count(*) FROM pg_stat_statements")) > 0
     with pytest.raises(SqlError) as refused:
         monitor("SELECT count(*) FROM users")
+    assert refused.value.sqlstate == INSUFFICIENT_PRIVILEGE
+
+
+def test_the_app_sees_what_others_do_in_the_owners_functions_only(sql: Endpoints) -> None:
+    app, hidden = sql.pooled("app"), "'<insufficient privilege>'"
+    assert int(app(f"SELECT count(*) FROM statistics_slow_queries(1000) WHERE query <> {hidden}")) > 0
+    assert int(app(f"SELECT count(*) FROM statistics_slow_queries(1000) WHERE query = {hidden}")) == 0
+    assert int(app(f"SELECT count(*) FROM pg_stat_statements WHERE query = {hidden}")) > 0
+
+
+@pytest.mark.parametrize("statement", FUNCTIONS)
+def test_nobody_but_the_app_may_execute_the_owners_functions(sql: Endpoints, statement: str) -> None:
+    sql.pooled("app")(f"BEGIN; SELECT {statement}; ROLLBACK")
+    for role in ("readonly", "monitor"):
+        with pytest.raises(SqlError) as refused:
+            sql.pooled(role)(f"SELECT {statement}")
+        assert refused.value.sqlstate == INSUFFICIENT_PRIVILEGE
+
+
+def test_the_app_has_no_way_into_the_audit_trail_but_its_function(sql: Endpoints) -> None:
+    with pytest.raises(SqlError) as refused:
+        sql.pooled("app")("SELECT count(*) FROM audit.changes")
     assert refused.value.sqlstate == INSUFFICIENT_PRIVILEGE
 
 
