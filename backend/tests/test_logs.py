@@ -175,7 +175,7 @@ def test_a_database_error_is_logged_with_its_statement_and_without_its_values(
     server.get(f"/api/jobs?location={SECRET}")
     (line,) = until(lambda: [line for line in lines(server) if "traceback" in line], "the error is logged")
     assert "sqlstate=42703" in line["traceback"]
-    assert "statement=SELECT" in line["traceback"]
+    assert "FROM jobs" in line["traceback"].partition("statement=")[2]
     assert SECRET not in server.output()
 
 

@@ -157,28 +157,30 @@ def told(filled: Database, busy: Busy, **wanted: Any) -> Statement:
 
 
 OF_JOBS, OF_A_JOB = "idx_jobs_employer_id_status", "idx_job_applications_job_id_status"
+# The one that has the order and the status in it.
+OF_A_JOB_IN_TIME = "idx_job_applications_job_id_applied_at"
 OF_A_CANDIDATE, OF_A_USER = "idx_job_applications_candidate_id_status", "idx_notifications_user_id_created_at"
 
 STATEMENTS: dict[str, tuple[Callable[[Database, Busy], Statement], set[str]]] = {
     "my applications": (my_applications, set()),
     "my applications by status": (partial(my_applications, status="applied"), {OF_A_CANDIDATE}),
     "my applications, next page": (my_next_applications, set()),
-    "received": (received, {OF_A_JOB}),
+    "received": (received, {OF_A_JOB_IN_TIME}),
     "received by status": (partial(received, status="interview"), {OF_A_JOB}),
     "my jobs": (my_jobs, {OF_JOBS}),
     "my drafts": (partial(my_jobs, status="draft"), {OF_JOBS}),
     "one job": (lambda _, busy: (details_statement(busy.job), {}), {"jobs_pkey"}),
     "dashboard": (
         lambda _, busy: (dashboard.DASHBOARD, {"employer_id": busy.employer}),
-        {OF_JOBS, OF_A_JOB},
+        {OF_JOBS, OF_A_JOB_IN_TIME},
     ),
     "breakdown": (
         lambda _, busy: (dashboard.BREAKDOWN, {"employer_id": busy.employer, "job_id": None}),
-        {OF_JOBS, OF_A_JOB},
+        {OF_JOBS, OF_A_JOB_IN_TIME},
     ),
     "breakdown of one job": (
         lambda _, busy: (dashboard.BREAKDOWN, {"employer_id": busy.employer, "job_id": busy.job}),
-        {OF_A_JOB},
+        {OF_A_JOB_IN_TIME},
     ),
     "notifications": (told, {OF_A_USER}),
     "unread notifications": (partial(told, unread=True), set()),
