@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy import URL
+from sqlalchemy import URL, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from app.metrics import DATABASE_WAIT
@@ -30,7 +31,7 @@ NOTICE_DEAD_HOSTS: dict[str, Any] = {
 
 def make_engine(settings: Settings) -> AsyncEngine:
     """An async engine on the pooled endpoint. Connects to nothing yet."""
-    return create_async_engine(
+    engine = create_async_engine(
         settings.url,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
@@ -46,6 +47,14 @@ def make_engine(settings: Settings) -> AsyncEngine:
             "application_name": "intowork-api",
         },
     )
+
+    # pgBouncer lets a client in although it has no server. A new connection is asked once, as an old one is
+    # each time, so that a request learns of it while it waits for one, and not in its first statement.
+    @event.listens_for(engine.sync_engine, "connect")
+    def ask(connection: DBAPIConnection, _record: object) -> None:
+        engine.dialect.do_ping(connection)
+
+    return engine
 
 
 def connection_parameters(url: URL) -> dict[str, Any]:

@@ -156,14 +156,24 @@ def test_a_full_pool_is_degraded_and_says_who_waits(
     database: Database, pooler: Pooler, start_server: Callable[..., Server]
 ) -> None:
     server = start_server(
-        database.url("app", pooler.host, pooler.port), DATABASE_POOL_SIZE="1", DATABASE_MAX_OVERFLOW="1"
+        database.url("app", pooler.host, pooler.port),
+        DATABASE_POOL_SIZE="1",
+        DATABASE_MAX_OVERFLOW="1",
+        SEARCH_TIMEOUT_MS="30000",
     )
+
+    def two_ask_and_one_waits() -> bool:
+        locked = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return len(database.rows(locked)) == 2 and server.get("/health/db-pool").json()["waiting"] == 1
+
     asking = [threading.Thread(target=server.get, args=["/api/jobs"]) for _ in range(3)]
     with database.connect() as blocker, blocker.transaction():
         blocker.execute("LOCK TABLE jobs")
         for thread in asking:
             thread.start()
-        until(lambda: server.get("/health/db-pool").json()["waiting"] == 1, "two ask, one waits")
+        until(two_ask_and_one_waits, "two ask, one waits")
         numbers = server.get("/health/db-pool").json()
         figures = {
             kind: value(server, "intowork_database_pool_connections", kind=kind)

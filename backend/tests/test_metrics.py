@@ -83,7 +83,7 @@ def test_seconds_are_counted_in_buckets_from_five_milliseconds_to_ten_seconds(
 def test_requests_in_progress_are_those_that_are_not_answered_yet(
     start: Callable[..., Server], database: Database
 ) -> None:
-    server = start()
+    server = start(SEARCH_TIMEOUT_MS="30000")
     asking = [threading.Thread(target=server.get, args=["/api/jobs"]) for _ in range(3)]
     with database.connect() as blocker, blocker.transaction():
         blocker.execute("LOCK TABLE jobs")
@@ -138,7 +138,7 @@ def test_several_workers_answer_as_one(start: Callable[..., Server], shared: dic
 def test_a_worker_that_died_counts_for_what_it_did_and_no_more(
     start: Callable[..., Server], shared: dict[str, str], database: Database
 ) -> None:
-    server = start(**shared, DATABASE_WAIT_SECONDS="60")
+    server = start(**shared, DATABASE_WAIT_SECONDS="60", SEARCH_TIMEOUT_MS="30000")
     until(lambda: server.output().count("Application startup complete") == 2, "both workers run", seconds=120)
     on_new_connections(server, "/", 20)
     assert server.process is not None
