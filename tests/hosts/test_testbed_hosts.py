@@ -73,6 +73,7 @@ def test_a_reboot_is_a_real_one_and_keeps_the_files(run: Run) -> None:
     before = machine.init_of(run, "one1")
     machine.reboot(run, HOSTS[0])
     assert machine.init_of(run, "one1") != before
+    # ls fails for the one that has to be gone.
     assert on(run, "one1", "ls /kept /run/forgotten 2>/dev/null || true") == "/kept"
 
 
