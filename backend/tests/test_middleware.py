@@ -25,13 +25,11 @@ def production(
 ) -> Iterator[Server]:
     """An API with production's settings and a limit that is quickly reached.
 
-    It shares a database, and so its counts of attempts, with other tests' APIs: their attempts are not its matter.
+    Other tests' APIs share its database, and so the counts of attempts: what they try shall not matter here.
     """
     log = tmp_path_factory.mktemp("production") / "api.log"
     url = api_database.url("app", pooler.host, pooler.port)
-    server = Server(
-        url, log, ENVIRONMENT="production", MAX_BODY_BYTES=str(LIMIT), RATE_LIMIT_FACTOR="100000"
-    )
+    server = Server(url, log, ENVIRONMENT="production", MAX_BODY_BYTES=str(LIMIT), RATE_LIMIT_FACTOR="100000")
     yield server.start()
     server.stop()
 
