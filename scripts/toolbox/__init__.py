@@ -1,1 +1,1 @@
-"""What the commands for a database host share. It is copied to the hosts, so it imports nothing else of this project."""
+"""What the commands for a database host share. Hosts get a copy, so it imports nothing else of this project."""

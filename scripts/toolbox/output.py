@@ -101,7 +101,9 @@ class Report:
 
     def render(self, form: str) -> str:
         """As `text`, `json` or `prometheus`."""
-        return {"text": self.text, "json": self.json, "prometheus": lambda: exposition(self.metrics)}[form]()
+        if form == "prometheus":
+            return exposition(self.metrics)
+        return self.json() if form == "json" else self.text()
 
     def text(self) -> str:
         """For people: the worst first, what to do under it."""
