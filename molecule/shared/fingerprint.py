@@ -6,6 +6,18 @@ from shared.landscape import Landscape
 from shared.machine import Machine
 from shared.sql import Superuser
 
+# Every path of the host's own file system, with the moment of each file's last change, which nobody can turn back.
+# Left out is what a look leaves behind: the lists of the package archive, apt's index of them, the logs.
+PATHS = r"""
+find / -xdev \( -path /var/lib/apt/lists -o -path '/var/cache/apt/*.bin' -o -path /var/log \
+    -o -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \) -prune \
+  -o -type d -printf '%p %y %u:%g %m\n' -o -printf '%p %y %u:%g %m %s %C@ %l\n' | sort
+"""
+UNITS = """
+systemctl list-unit-files --no-legend --no-pager
+systemctl list-units --all --type=service,timer,socket,target,mount --no-legend --plain --no-pager \
+  --state=active,activating,failed | grep -v '^user\\(-runtime-dir\\)\\?@'
+"""
 # pg_dump writes a random word around its output.
 CATALOGS = r"""
 cd / && runuser -u postgres -- pg_dumpall --globals-only | grep -v '^\\\(un\)\?restrict '
@@ -17,6 +29,11 @@ def files(machine: Machine) -> str:
     """Checksums of everything in /etc, with owners and modes, a line each."""
     script = r"find /etc -type f -print0 | sort -z | xargs -0 sha256sum; find /etc -printf '%p %u %g %m %l\n' | sort"
     return machine.sh(script, timeout=60)
+
+
+def whole(machine: Machine) -> dict[str, str]:
+    """All files, directories, packages and users of a host, and its units; for a host on which nothing else goes on."""
+    return {"paths": machine.sh(PATHS, timeout=60), "units": machine.sh(UNITS)}
 
 
 def catalogs(superuser: Superuser) -> str:

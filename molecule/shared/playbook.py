@@ -27,6 +27,13 @@ class Run:
     output: str
     changed: list[str] = field(default_factory=list)
 
+    def said_by(self, task: str) -> str:
+        """What one task printed, its diff included; AssertionError when the run has no such task, or two."""
+        parts = re.split(r"^(?:TASK|PLAY|PLAY RECAP) \[?", self.output, flags=re.MULTILINE)
+        found = [part.partition("\n")[2] for part in parts if part.startswith(f"{task}]")]
+        assert len(found) == 1, f"{len(found)} tasks are called {task!r}:\n{self.output[-6000:]}"
+        return found[0]
+
     @property
     def changes(self) -> int:
         """The recap's sum over all hosts."""
