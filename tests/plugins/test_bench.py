@@ -54,8 +54,8 @@ def test_by_hand_installs_the_packages_that_the_roles_install() -> None:
     script = (ROOT / "scripts/benchmarks/by_hand.sh").read_text()
     listed = re.search(r'^PACKAGES="(.*?)"', script, re.MULTILINE | re.DOTALL)
     assert listed
-    provision = yaml.safe_load((ROOT / "playbooks/provision.yml").read_text())
-    by_group: dict[str, list[str]] = provision[0]["vars"]["roles_by_group"]
+    (preflight,) = yaml.safe_load((ROOT / "playbooks/preflight.yml").read_text())
+    by_group: dict[str, list[str]] = preflight["vars"]["roles_by_group"]
     roles = {role for group in ("all", *hosts.GROUPS) for role in by_group.get(group, [])}
     wanted = {package for role in roles for package in defaults(role).get(f"{role}_packages", [])}  # type: ignore[attr-defined]
     assert set(listed.group(1).split()) == wanted

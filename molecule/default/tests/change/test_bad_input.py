@@ -18,11 +18,13 @@ BAD: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refused(playbook: Playbook, landscape: Landscape) -> tuple[Run, list[str]]:
+@pytest.fixture(scope="module", params=["site.yml", "playbooks/deploy.yml"])
+def refused(
+    request: pytest.FixtureRequest, playbook: Playbook, landscape: Landscape
+) -> tuple[Run, list[str]]:
     """A run with bad input, and what is different on the hosts after it."""
     before = fingerprint.everything(landscape)
-    run = playbook.run(seconds=120, **BAD)
+    run = playbook.run(request.param, seconds=120, **BAD)
     return run, fingerprint.differences(before, fingerprint.everything(landscape))
 
 
