@@ -64,9 +64,9 @@ class Playbook:
         )
         return Run(done.returncode, done.stdout, changed_tasks(done.stdout))
 
-    def must(self, name: str = "site.yml", *, seconds: int = 300, **variables: Any) -> Run:
+    def must(self, name: str = "site.yml", *options: str, seconds: int = 300, **variables: Any) -> Run:
         """As `run`; AssertionError with the end of what it said unless it ends with 0."""
-        run = self.run(name, seconds=seconds, **variables)
+        run = self.run(name, *options, seconds=seconds, **variables)
         assert run.status == 0, run.output[-6000:]
         return run
 
