@@ -20,6 +20,7 @@ NAMES = (
     "vault_readonly_password",
     "vault_monitor_password",
     "vault_backup_password",
+    "vault_backup_passphrase",
     "vault_pgbouncer_auth_password",
     "vault_pgbouncer_admin_password",
     "vault_pgbouncer_stats_password",

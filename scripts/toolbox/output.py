@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 # In the order of their weight, which is the exit status too.
 LEVELS = ("ok", "warning", "critical")
 MARKS = {"ok": "✓", "warning": "!", "critical": "✗"}
+SAMPLE = re.compile(r"(?P<name>[a-z_:][a-z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 EXIT_STATUS_HELP = (
     "exit status: 0 all is well, 1 a warning, 2 something is critical or could not be looked at"
 )
@@ -152,6 +155,20 @@ def write_metrics(path: Path, metrics: Iterable[Metric]) -> None:
     Path(new.name).replace(path)
 
 
+def read_metrics(path: Path) -> list[Metric]:
+    """What `write_metrics` wrote; nothing where there is no file."""
+    found: list[Metric] = []
+    helps: dict[str, str] = {}
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        if line.startswith("# HELP "):
+            name, _, text = line.removeprefix("# HELP ").partition(" ")
+            helps[name] = text
+        elif match := SAMPLE.fullmatch(line):
+            labels = {key: _unescaped(value) for key, value in LABEL.findall(match["labels"] or "")}
+            found.append(Metric(match["name"], float(match["value"]), helps.get(match["name"], ""), labels))
+    return found
+
+
 def add_format_option(parser: argparse.ArgumentParser) -> None:
     """The option --format, which every command that reports has."""
     parser.add_argument(
@@ -172,6 +189,10 @@ def _shown(value: Any) -> str:
         if isinstance(value, int)
         else str(value)
     )
+
+
+def _unescaped(value: str) -> str:
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], value)
 
 
 def _escaped(value: str) -> str:

@@ -17,6 +17,7 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 INVENTORY: dict[str, Any] = {
     "bundle_postgresql_port": 5432,
     "bundle_max_connections": 100,
+    "bundle_archive_command": "pgbackrest --stanza=shop archive-push %p",
     "bundle_database": "shop",
     "bundle_owner_role": "shop_owner",
     "bundle_migrator_user": "shop_migrator",

@@ -1,0 +1,167 @@
+"""pgBackRest: its commands, and what its repository has."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+USER = "postgres"
+
+
+class PgbackrestError(Exception):
+    """A command failed; the message has its errors."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup of a repository. Sizes are in bytes; LSNs and WAL segments as PostgreSQL writes them."""
+
+    label: str
+    kind: str
+    repository: int
+    started: datetime
+    stopped: datetime
+    wal_first: str
+    wal_last: str
+    lsn_first: str
+    lsn_last: str
+    database_bytes: int
+    # What this backup alone takes in the repository, and what it takes with those that it builds on.
+    repository_own_bytes: int
+    repository_bytes: int
+    failed: bool
+    needs: tuple[str, ...]
+
+    @property
+    def timeline(self) -> int:
+        """The timeline in which it ended."""
+        return int(self.wal_last[:8], 16)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.stopped - self.started).total_seconds()
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> Backup:
+        """Read one entry of `info --output=json`."""
+        info, lsn = entry["info"], entry.get("lsn") or {}
+        return cls(
+            label=entry["label"],
+            kind=entry["type"],
+            repository=entry["database"]["repo-key"],
+            started=datetime.fromtimestamp(entry["timestamp"]["start"], UTC),
+            stopped=datetime.fromtimestamp(entry["timestamp"]["stop"], UTC),
+            wal_first=entry["archive"]["start"],
+            wal_last=entry["archive"]["stop"],
+            lsn_first=lsn.get("start", ""),
+            lsn_last=lsn.get("stop", ""),
+            database_bytes=info["size"],
+            repository_own_bytes=info["repository"]["delta"],
+            repository_bytes=info["repository"]["size"],
+            # True where pages had a wrong checksum: it is a copy of a damaged database.
+            failed=bool(entry.get("error")),
+            needs=tuple(entry.get("reference") or ()),
+        )
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The WAL that a repository has of one life of the cluster (`identity`, such as 15-1)."""
+
+    identity: str
+    repository: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """What the repositories have of a stanza. `status` is pgBackRest's code, 0 if all is well."""
+
+    name: str
+    status: int
+    message: str
+    backups: list[Backup]
+    archives: list[Archive]
+
+
+def as_user(user: str = USER) -> list[str]:
+    """The words before a command that `user` has to run: none for that user, others for root."""
+    return [] if pwd.getpwuid(os.geteuid()).pw_name == user else ["runuser", "-u", user, "--"]
+
+
+def command(stanza: str, *words: str) -> list[str]:
+    """The command line of a pgBackRest command."""
+    return [*as_user(), "pgbackrest", f"--stanza={stanza}", *words]
+
+
+def ask(stanza: str, *words: str, seconds: float | None = None) -> str:
+    """Run a command and return what it prints.
+
+    Raises:
+        PgbackrestError: it failed, or took longer than `seconds`.
+    """
+    try:
+        done = subprocess.run(
+            command(stanza, *words), check=False, capture_output=True, text=True, cwd="/", timeout=seconds
+        )
+    except subprocess.TimeoutExpired as late:
+        raise PgbackrestError(f"pgbackrest {words[-1]} did not end within {seconds:g} s") from late
+    if done.returncode:
+        raise PgbackrestError(errors(done.stdout + done.stderr) or f"status {done.returncode}")
+    return done.stdout
+
+
+def stream(stanza: str, *words: str, tell: Callable[[str], None]) -> None:
+    """Run a command that takes long and hand each line that it prints to `tell`.
+
+    Raises:
+        PgbackrestError: it failed; with the lines that say why.
+    """
+    lines: list[str] = []
+    with subprocess.Popen(
+        command(stanza, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                tell(line.rstrip("\n"))
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise PgbackrestError(errors("".join(lines)) or f"status {process.returncode}")
+
+
+def errors(said: str) -> str:
+    """The errors in what pgBackRest said, with their hints, and without its time stamps."""
+    found = re.findall(r"(?:ERROR|WARN): ((?:.+)(?:\n {12,}.*)*)", said)
+    return "\n".join(re.sub(r"\n\s+", "\n  ", one).strip() for one in found)
+
+
+def info(stanza: str) -> Stanza:
+    """Ask what the repositories have.
+
+    Raises:
+        PgbackrestError: pgBackRest could not say.
+    """
+    found = json.loads(ask(stanza, "--output=json", "--log-level-console=error", "info"))
+    own = next((entry for entry in found if entry["name"] == stanza), None)
+    if own is None:
+        return Stanza(stanza, 1, "the repository does not know this stanza", [], [])
+    archives = [
+        Archive(entry["id"], entry["database"]["repo-key"], entry["min"], entry["max"])
+        for entry in own.get("archive", [])
+        if entry.get("min")
+    ]
+    backups = [Backup.of(entry) for entry in own.get("backup", [])]
+    return Stanza(stanza, own["status"]["code"], own["status"]["message"], backups, archives)

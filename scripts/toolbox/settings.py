@@ -1,0 +1,65 @@
+"""What a host's commands know of its cluster and backups: /etc/bundle/backup.json, which Ansible writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+FILE = Path("/etc/bundle/backup.json")
+
+
+class SettingsError(Exception):
+    """The file cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The file's content. Paths are absolute, `parts` is what the host is: database, repository or both."""
+
+    name: str
+    parts: list[str]
+    stanza: str
+    server_version: str
+    server_cluster: str
+    data_directory: Path
+    port: int
+    database: str
+    repository_path: Path
+    processes: int
+    retention_days: int
+    dump_directory: Path
+    dump_retention_days: int
+    state_directory: Path
+    metrics_directory: Path
+
+    @property
+    def bin_directory(self) -> Path:
+        """Where PostgreSQL's own programs are."""
+        return Path(f"/usr/lib/postgresql/{self.server_version}/bin")
+
+
+def load(path: Path = FILE) -> Settings:
+    """Read the file.
+
+    Raises:
+        SettingsError: it is not there, is no JSON, or lacks something.
+    """
+    again = "Run ansible-playbook playbooks/provision.yml."
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}; this host has no backups configured. {again}"
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is no JSON: {error}. {again}") from error
+    names = {field.name: str(field.type) for field in fields(Settings)}
+    missing = sorted(names.keys() - found.keys())
+    if missing:
+        raise SettingsError(f"{path} lacks {', '.join(missing)}: it is of an older version. {again}")
+    values: dict[str, Any] = {
+        name: Path(found[name]) if kind == "Path" else found[name] for name, kind in names.items()
+    }
+    return Settings(**values)
