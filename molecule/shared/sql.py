@@ -123,6 +123,10 @@ class Endpoints:
             machine, way.address, way.database, way.user, way.password, way.port, sslmode, product=product
         )
 
+    def beside(self, role: str) -> Sql:
+        """PostgreSQL itself, from its own host, where the tools that do not come through the pool are."""
+        return replace(self._way(role, None, "bundle_postgresql_port"), address="127.0.0.1")
+
     def pooled(self, role: str, password: str | None = None) -> Sql:
         """The pooler, from its own host, as one of the inventory's roles or as any name."""
         return self._way(role, password, "bundle_pgbouncer_port")

@@ -168,7 +168,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE intowork_owner IN SCHEMA public GRANT SELECT O
 CREATE SCHEMA pgbouncer;
 CREATE FUNCTION pgbouncer.get_auth(p_usename text) RETURNS TABLE(usename name, passwd text)
   LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
-  AS 'SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = p_usename AND NOT usesuper';
+  AS 'SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = p_usename AND usename = ''intowork_app'' AND NOT usesuper';
 REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer_auth;
 GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer_auth;

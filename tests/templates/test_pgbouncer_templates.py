@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.pgbouncer import Console, ConsoleError
 
+ROOT = Path(__file__).resolve().parents[2]
 Render = Callable[..., str]
 INVENTORY: dict[str, Any] = {
     "bundle_pgbouncer_port": 6432,
@@ -22,6 +24,7 @@ INVENTORY: dict[str, Any] = {
     "bundle_max_connections": 100,
     "bundle_database": "shop",
     "bundle_owner_role": "shop_owner",
+    "bundle_app_user": "shop_app",
     "bundle_pgbouncer_auth_user": "pgbouncer_auth",
     "bundle_pgbouncer_admin_user": "pgbouncer_admin",
     "pgbouncer_auth_password": "Vq7-pL2x",
@@ -175,6 +178,30 @@ def test_paused_pooler_says_so_and_resumes(pooler: Pooler) -> None:
     console.run("RESUME")
     with pytest.raises(ConsoleError, match="not paused"):
         console.run("RESUME")
+
+
+@pytest.mark.parametrize(
+    ("users", "databases", "fits"),
+    [(1, 1, True), (2, 1, True), (3, 1, False), (1, 2, True), (2, 2, False)],
+)
+def test_pool_of_every_user_in_every_database_counts_in_the_sum(
+    value: Callable[..., Any], users: int, databases: int, fits: bool
+) -> None:
+    rules = yaml.safe_load((ROOT / "roles/pgbouncer/meta/preflight.yml").read_text())["rules"]
+    rule = next(rule["that"] for rule in rules if rule["variable"] == "pgbouncer_default_pool_size")
+    given = {
+        "pgbouncer_pooled_users": [f"user{number}" for number in range(users)],
+        "pgbouncer_databases": [{"name": f"db{number}", "owner": "o"} for number in range(databases)],
+    }
+    # 30 for each pair, 5 for look-ups, 20 direct ones and 3 of the superuser's, of 100.
+    assert value("pgbouncer", rule.strip().strip("{}"), **INVENTORY, **given) is fits
+
+
+def test_users_are_looked_up_among_the_pooled_ones_only(value: Callable[..., Any]) -> None:
+    names = ["shop_app", "o'brien"]
+    (database,) = value("pgbouncer", "__pgbouncer_lookups", **INVENTORY, pgbouncer_pooled_users=names)
+    (lookup,) = database["functions"]
+    assert "usename IN ('shop_app', 'o''brien') AND NOT usesuper" in lookup["body"]
 
 
 def test_changed_pool_takes_a_reload(pooler: Pooler) -> None:

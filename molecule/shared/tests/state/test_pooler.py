@@ -76,6 +76,15 @@ def test_the_pooler_does_not_hand_out_a_superuser(sql: Endpoints, superuser_with
         sql.pooled(superuser_with_password, SUPERUSER_PASSWORD)("SELECT 1")
 
 
+@pytest.mark.parametrize("role", ["migrator", "readonly", "monitor", "backup"])
+def test_the_pooler_does_not_hand_out_a_role_whose_pool_the_sum_does_not_count(
+    sql: Endpoints, role: str
+) -> None:
+    assert sql.beside(role)("SELECT 1") == "1"
+    with pytest.raises(SqlError, match="no such user"):
+        sql.pooled(role)("SELECT 1")
+
+
 def test_the_app_may_not_ask_for_password_verifiers(sql: Endpoints) -> None:
     with pytest.raises(SqlError) as refused:
         sql.pooled("app")("SELECT * FROM pgbouncer.get_auth('intowork_migrator')")
