@@ -81,6 +81,11 @@ class ActionModule(ActionBase):
         ready = {
             role.name: check.read_requirements(role, values[role.name], bad[role.name]) for role in roles
         }
+        for role in roles:
+            if ready[role.name].get("release"):
+                check.check_release(role.name, ready[role.name]["release"])
+        if options["release"]:
+            check.check_release("release", options["release"])
         probe = self._execute_module(
             module_name="host_probe", module_args={"paths": check.paths(ready)}, task_vars=task_vars
         )
@@ -90,10 +95,6 @@ class ActionModule(ActionBase):
         for role in roles:
             values[role.name].variables["preflight_host"] = probe["probe"]
             check.check_rules(role, ready[role.name].get("rules", []), values[role.name], bad[role.name])
-            if ready[role.name].get("release"):
-                check.check_release(role.name, ready[role.name]["release"])
-        if options["release"]:
-            check.check_release("release", options["release"])
         check.finish()
         return None
 

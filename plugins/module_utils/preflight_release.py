@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.preflight_problem import Problem, show
+from ansible.module_utils.release_source import Source
 
 SECONDS = 60
 """Longest time for one git command that asks a network, in seconds."""
@@ -58,8 +59,12 @@ def is_url(repository: str) -> bool:
     return "://" in repository or re.match(r"^[\w.-]+@[\w.-]+:", repository) is not None
 
 
-def check_release(release: Release, base: str = ".") -> list[Problem]:
-    """What is wrong with the release, at most the first thing that makes the others unknowable.
+Found = tuple[list[Problem], Source | None]
+"""What is wrong with a release, and what it is made of where nothing is."""
+
+
+def check_release(release: Release, base: str = ".") -> Found:
+    """What is wrong with the release, at most the first thing that makes the others unknowable; and its source.
 
     `base` is the folder from which a relative repository path counts.
     """
@@ -69,7 +74,7 @@ def check_release(release: Release, base: str = ".") -> list[Problem]:
                 return _check_url(release, _Git(folder))
         return _check_path(release, str(Path(base, Path(release.repository).expanduser())))
     except FileNotFoundError:
-        return [
+        return _refused(
             _problem(
                 release,
                 "repository",
@@ -77,17 +82,17 @@ def check_release(release: Release, base: str = ".") -> list[Problem]:
                 "git is not installed on the controller.",
                 "Install it: apt-get install git.",
             )
-        ]
+        )
     except subprocess.TimeoutExpired:
-        return [_unreadable(release, f"it did not answer within {SECONDS} seconds")]
+        return _refused(_unreadable(release, f"it did not answer within {SECONDS} seconds"))
 
 
-def _check_path(release: Release, folder: str) -> list[Problem]:
+def _check_path(release: Release, folder: str) -> Found:
     if not Path(folder).is_dir():
-        return [_unreadable(release, f"{folder} is not a folder")]
+        return _refused(_unreadable(release, f"{folder} is not a folder"))
     git = _Git(folder)
     if (seen := git("rev-parse", "--git-dir")).returncode != 0:
-        return [_unreadable(release, seen.stderr)]
+        return _refused(_unreadable(release, seen.stderr))
     found = git("rev-parse", "--verify", "--quiet", "--end-of-options", release.ref + "^{commit}")
     if found.returncode != 0:
         tags = git(
@@ -97,31 +102,31 @@ def _check_path(release: Release, folder: str) -> list[Problem]:
             "--format=%(refname:short)",
             "refs/tags",
         )
-        return [_unknown(release, tags.stdout.split())]
+        return _refused(_unknown(release, tags.stdout.split()))
     return _check_files(release, git, found.stdout.strip())
 
 
-def _check_url(release: Release, git: _Git) -> list[Problem]:
+def _check_url(release: Release, git: _Git) -> Found:
     git("init", "--quiet", "--bare")
     listed = git("ls-remote", "--refs", "--tags", "--sort=-version:refname", "--", release.repository)
     if listed.returncode != 0:
-        return [_unreadable(release, listed.stderr)]
+        return _refused(_unreadable(release, listed.stderr))
     tags = [line.split("refs/tags/", 1)[1] for line in listed.stdout.splitlines() if "refs/tags/" in line]
     # A name that starts with a dash would be taken for an option; git allows no such ref.
     if release.ref.startswith("-"):
-        return [_unknown(release, tags[:_NEWEST])]
+        return _refused(_unknown(release, tags[:_NEWEST]))
     fetched = git("fetch", "--quiet", "--depth=1", "--no-tags", "--", release.repository, release.ref)
     if fetched.returncode != 0:
-        return [_unknown(release, tags[:_NEWEST])]
+        return _refused(_unknown(release, tags[:_NEWEST]))
     return _check_files(release, git, "FETCH_HEAD")
 
 
-def _check_files(release: Release, git: _Git, commit: str) -> list[Problem]:
+def _check_files(release: Release, git: _Git, commit: str) -> Found:
     folder = release.folder.strip("/")
     if folder and git("cat-file", "-t", f"{commit}:{folder}").stdout.strip() != "tree":
         names = git("ls-tree", "-d", "--name-only", commit).stdout.split()
         known = f"; folders there: {', '.join(names)}" if names else ""
-        return [
+        return _refused(
             _problem(
                 release,
                 "folder",
@@ -129,10 +134,10 @@ def _check_files(release: Release, git: _Git, commit: str) -> list[Problem]:
                 f"{release.ref} of {_named(release)} has no such folder{known}.",
                 f"Set {release.variable('folder')} to the folder of the application.",
             )
-        ]
+        )
     lock = "/".join(part for part in (folder, release.lock.strip("/")) if part)
     if release.lock and git("cat-file", "-t", f"{commit}:{lock}").stdout.strip() != "blob":
-        return [
+        return _refused(
             _problem(
                 release,
                 "lock",
@@ -140,8 +145,15 @@ def _check_files(release: Release, git: _Git, commit: str) -> list[Problem]:
                 f"{release.ref} of {_named(release)} has no file {lock}.",
                 "Commit the lock file of the application's packages, or name the one that is there.",
             )
-        ]
-    return []
+        )
+    names_of = [
+        git("rev-parse", name).stdout.strip() for name in (commit, f"{commit}:{folder}", f"{commit}:{lock}")
+    ]
+    return [], Source(Path(git.folder), names_of[0], folder, tree=names_of[1], lock=names_of[2])
+
+
+def _refused(problem: Problem) -> Found:
+    return [problem], None
 
 
 def _unknown(release: Release, tags: list[str]) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils import preflight_secrets, requirements
@@ -32,6 +32,8 @@ class HostCheck:
     _secrets: list[preflight_secrets.Secret] = field(default_factory=list)
     _ports: list[requirements.Port] = field(default_factory=list)
     _space: list[requirements.Space] = field(default_factory=list)
+    _memory: list[requirements.Memory] = field(default_factory=list)
+    _release_problems: list[Problem] = field(default_factory=list)
 
     @property
     def hidden(self) -> set[str]:
@@ -106,13 +108,15 @@ class HostCheck:
         return ready
 
     def paths(self, ready: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """Reads ports and space of all roles, and returns the paths that the probe has to look at."""
+        """Reads ports, space and memory of all roles, and returns the paths that the probe has to look at."""
         for role, wanted in ready.items():
             ports, problems = requirements.read_ports(role, wanted.get("ports"))
             space, more = requirements.read_space(role, wanted.get("space"))
+            memory, most = requirements.read_memory(role, wanted.get("memory_mb"))
             self._ports.extend(ports)
             self._space.extend(space)
-            self.problems.extend(problems + more)
+            self._memory.extend(memory)
+            self.problems.extend(problems + more + most)
         return sorted({path for item in self._space for path in (item.path, item.unless) if path})
 
     def check_host(self, ready: Mapping[str, Mapping[str, Any]], probe: Mapping[str, Any]) -> None:
@@ -121,7 +125,7 @@ class HostCheck:
             if wanted.get("os"):
                 self.problems.extend(requirements.check_os(role, wanted["os"], probe))
             self.problems.extend(requirements.check_simple(role, wanted, probe))
-            self.problems.extend(requirements.check_memory(role, wanted.get("memory_mb"), probe))
+        self.problems.extend(requirements.check_memory(self._memory, probe["memory_mb"]))
         self.problems.extend(requirements.check_ports(self._ports, probe["listening"]))
         self.problems.extend(requirements.check_space(self._space, probe["space"]))
 
@@ -160,11 +164,11 @@ class HostCheck:
                 )
 
     def check_release(self, role: str, wanted: Mapping[str, Any]) -> None:
-        """`wanted`: repository, ref, folder and lock, templated."""
+        """`wanted`: repository, ref, folder, lock, and what staging takes, templated. Before `paths`."""
         fields = {key: str(wanted.get(key) or "") for key in ("repository", "ref", "folder", "lock")}
         unset = [key for key in ("repository", "ref") if not fields[key]]
         for key in unset:
-            self.problems.append(
+            self._release_problems.append(
                 Problem(
                     role,
                     f"{role}_{key}",
@@ -173,8 +177,18 @@ class HostCheck:
                     f"Set {role}_{key} in the inventory (group_vars/all/release.yml).",
                 )
             )
-        if not unset:
-            self.problems.extend(check_release(Release(**fields, role=role), self.base))
+        if unset:
+            return
+        problems, source = check_release(Release(**fields, role=role), self.base)
+        self._release_problems.extend(problems)
+        staging = wanted.get("staging")
+        if source is not None and staging is not None:
+            identity = source.identity(python=str(wanted["python"]), architecture=str(wanted["architecture"]))
+            space, problems = requirements.read_space(role, [staging])
+            self._space.extend(
+                replace(item, unless=f"{item.path}/{identity}/manifest.json") for item in space
+            )
+            self._release_problems.extend(problems)
 
     def finish(self) -> None:
         """Adds one problem for each undefined variable, with all that needs it, and hides the secrets."""
@@ -191,7 +205,7 @@ class HostCheck:
             found.append(Problem(", ".join(needed_by), name, NOT_DEFINED, words, fix))
         clean = [
             {name: redact(text, self.hidden) for name, text in problem.as_dict().items()}
-            for problem in [*found, *self.problems]
+            for problem in [*found, *self.problems, *self._release_problems]
         ]
         self.problems = [Problem(**fields) for fields in clean]
 

@@ -42,6 +42,16 @@ class Space:
     unless: str = ""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The fewest MB that a role needs, of the host's memory or, where it is given, of `available_mb`."""
+
+    role: str
+    minimum_mb: int
+    variable: str = "memory"
+    available_mb: int = 0
+
+
 def entries(role: str, key: str, value: Any) -> list[dict[str, Any]]:
     """The list of mappings under `key`; RequirementError when it is something else."""
     if value is None:
@@ -141,27 +151,30 @@ def check_simple(role: str, wanted: Mapping[str, Any], probe: Mapping[str, Any])
     return problems
 
 
-def check_memory(role: str, wanted: Any, probe: Mapping[str, Any]) -> list[Problem]:
-    """`wanted`: the fewest MB, or a mapping: minimum, available (instead of the host's own), variable."""
+def read_memory(role: str, wanted: Any) -> tuple[list[Memory], list[Problem]]:
+    """The memory of `wanted`: the fewest MB, or a mapping of minimum, available and variable; None asks for nothing."""
     if wanted is None:
-        return []
+        return [], []
     asked = wanted if isinstance(wanted, dict) else {"minimum": wanted}
     minimum = number(asked.get("minimum"))
     if minimum is None:
-        return [_not_a_number(role, "memory_mb", asked.get("minimum"), "a whole number of MB")]
-    available = number(asked.get("available")) or probe["memory_mb"]
-    if available >= minimum:
-        return []
+        return [], [_not_a_number(role, "memory_mb", asked.get("minimum"), "a whole number of MB")]
     variable = str(asked.get("variable") or "memory")
-    return [
-        Problem(
-            role,
-            variable,
-            f"{available} MB",
-            f"must be at least {minimum} MB.",
-            "Give the host more memory, or lower what the role is asked to do there.",
-        )
-    ]
+    return [Memory(role, minimum, variable, number(asked.get("available")) or 0)], []
+
+
+def check_memory(asked: Iterable[Memory], memory_mb: int) -> list[Problem]:
+    """What roles ask of the host's memory together, and what one asks of the share that it is given."""
+    problems = []
+    of_the_host = []
+    for item in asked:
+        if not item.available_mb:
+            of_the_host.append(item)
+        elif item.available_mb < item.minimum_mb:
+            problems.append(_too_little_memory([item], item.available_mb))
+    if sum(item.minimum_mb for item in of_the_host) > memory_mb:
+        problems.append(_too_little_memory(of_the_host, memory_mb))
+    return problems
 
 
 def read_ports(role: str, wanted: Any) -> tuple[list[Port], list[Problem]]:
@@ -264,6 +277,18 @@ def check_space(asked: Iterable[Space], space: Mapping[str, Mapping[str, Any]]) 
             )
         )
     return problems
+
+
+def _too_little_memory(items: Sequence[Memory], available_mb: int) -> Problem:
+    needed = sum(item.minimum_mb for item in items)
+    parts = ", ".join(f"{item.minimum_mb} MB for {item.role}" for item in items)
+    return Problem(
+        ", ".join(dict.fromkeys(item.role for item in items)),
+        ", ".join(dict.fromkeys(item.variable for item in items)),
+        f"{available_mb} MB",
+        f"must be at least {needed} MB" + (f" ({parts})." if len(items) > 1 else "."),
+        "Give the host more memory, or give it fewer roles.",
+    )
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import host_probe
 import pytest
+from ansible.module_utils.release_source import find_source
 from preflight_site import STRONG, Site
 
 
@@ -148,6 +150,40 @@ def test_unknown_ref_is_answered_with_the_newest_tags(site: Site, repository: Pa
     assert [(problem["variable"], problem["value"]) for problem in run.problems()] == [("shop_ref", '"v9"')]
     assert "newest tags: v1.0" in run.report
     assert not site.touched
+
+
+def test_space_for_a_release_is_asked_for_until_this_very_release_is_there(
+    site: Site, repository: Path, tmp_path: Path
+) -> None:
+    names = {"folder": "backend", "lock": "requirements.lock", "python": "3.11", "architecture": "x86_64"}
+    releases = tmp_path / "srv" / "releases"
+    site.requirements = {
+        "release": {
+            "repository": str(repository),
+            "ref": "main",
+            "staging": {"path": str(releases), "free_mb": 10**9, "variable": "shop_space"},
+            **names,
+        }
+    }
+    # An older one serves already.
+    (releases / "5c64269acee7").mkdir(parents=True)
+    (releases / "5c64269acee7" / "manifest.json").touch()
+    assert [problem["variable"] for problem in site.run().problems()] == ["shop_space"]
+    source = find_source(str(repository), "main", "backend", "requirements.lock", cache=tmp_path)
+    staged = releases / source.identity(python="3.11", architecture="x86_64")
+    staged.mkdir()
+    (staged / "manifest.json").touch()
+    assert site.run().problems() == []
+
+
+def test_memory_of_all_roles_of_a_host_is_added_up(site: Site) -> None:
+    memory_mb = host_probe.read_memory_mb(Path("/proc/meminfo").read_text())
+    site.write_role("stall", {}, {}, {"memory_mb": memory_mb // 2 + 1})
+    site.requirements = {"memory_mb": memory_mb // 2 + 1}
+    assert site.run().problems() == []
+    site.roles = ["shop", "stall"]
+    [problem] = site.run().problems()
+    assert (problem["role"], problem["value"]) == ("shop, stall", f"{memory_mb} MB")
 
 
 def test_all_bad_input_of_all_hosts_is_in_one_list(site: Site, listening_port: int, repository: Path) -> None:

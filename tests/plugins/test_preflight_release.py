@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.preflight_problem import Problem
 from ansible.module_utils.preflight_release import Release, check_release, is_url
+from ansible.module_utils.release_source import find_source
 
 Git = Callable[..., str]
 
@@ -57,65 +59,77 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path, git: Git) -> str:
     return f"file://{folder}" if request.param == "url" else str(folder)
 
 
+def problems_of(release: Release, base: str = ".") -> list[Problem]:
+    return list(check_release(release, base)[0])
+
+
 @pytest.mark.parametrize("ref", ["v1.3", "main", "refs/tags/v1.10"])
 def test_release_that_exists_is_accepted(repository: str, ref: str) -> None:
-    assert check_release(Release(repository, ref, "backend", "requirements.lock")) == []
+    assert problems_of(Release(repository, ref, "backend", "requirements.lock")) == []
 
 
 def test_commit_is_accepted(repository: str, git: Git) -> None:
-    assert check_release(Release(repository, git("rev-parse", "HEAD"), "backend")) == []
+    assert problems_of(Release(repository, git("rev-parse", "HEAD"), "backend")) == []
+
+
+def test_release_has_the_name_that_it_is_built_under(repository: str, git: Git, tmp_path: Path) -> None:
+    built = find_source(repository, "v1.3", "backend", "requirements.lock", cache=tmp_path / "cache")
+    _, found = check_release(Release(repository, "v1.3", "backend", "requirements.lock"))
+    assert found
+    kind = {"python": "3.11", "architecture": "x86_64"}
+    assert found.identity(**kind) == built.identity(**kind)
 
 
 @pytest.mark.parametrize("ref", ["v9", "-h", "--upload-pack=touch /tmp/owned", "v1.3:README", "0" * 40])
 def test_unknown_ref_is_answered_with_the_newest_tags(repository: str, ref: str) -> None:
-    [problem] = check_release(Release(repository, ref, "backend", "requirements.lock"))
+    [problem] = problems_of(Release(repository, ref, "backend", "requirements.lock"))
     assert problem.variable == "release_ref"
     newest = "v1.10, v1.3, v1.2" if "://" in repository else "v1.3, v1.10, v1.2"
     assert problem.allowed == f"not in {repository}; newest tags: {newest}."
 
 
 def test_folder_that_the_ref_lacks_is_named_with_those_it_has(repository: str) -> None:
-    [problem] = check_release(Release(repository, "v1.3", "backedn", "requirements.lock"))
+    [problem] = problems_of(Release(repository, "v1.3", "backedn", "requirements.lock"))
     assert problem.variable == "release_folder"
     assert problem.allowed == f"v1.3 of {repository} has no such folder; folders there: backend."
 
 
 def test_old_ref_without_the_folder_is_refused(repository: str) -> None:
-    [problem] = check_release(Release(repository, "v1.0", "backend", "requirements.lock"))
+    [problem] = problems_of(Release(repository, "v1.0", "backend", "requirements.lock"))
     assert problem.variable == "release_folder"
 
 
 def test_lock_file_that_the_ref_lacks_is_named(repository: str) -> None:
-    [problem] = check_release(Release(repository, "v1.3", "backend", "uv.lock"))
+    [problem] = problems_of(Release(repository, "v1.3", "backend", "uv.lock"))
     assert problem.variable == "release_lock"
     assert "backend/uv.lock" in problem.allowed
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file:///nowhere/at/all"])
 def test_repository_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path, name: str) -> None:
-    [problem] = check_release(Release(name, "v1"), base=str(tmp_path))
+    [problem] = problems_of(Release(name, "v1"), base=str(tmp_path))
     assert problem.variable == "release_repository"
     assert "cannot be read" in problem.allowed
 
 
 def test_folder_that_is_no_repository_is_told(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    [problem] = check_release(Release(str(tmp_path / "plain"), "v1"))
+    [problem] = problems_of(Release(str(tmp_path / "plain"), "v1"))
     assert "not a git repository" in problem.allowed
 
 
 def test_relative_path_counts_from_the_playbook(tmp_path: Path, git: Git) -> None:
-    assert check_release(Release("product", "v1.3", "backend"), base=str(tmp_path)) == []
+    assert problems_of(Release("product", "v1.3", "backend"), base=str(tmp_path)) == []
 
 
 def test_repository_without_tags_says_so(tmp_path: Path, git: Git) -> None:
     git("tag", "-d", "v1.0", "v1.2", "v1.3", "v1.10")
-    [problem] = check_release(Release(str(tmp_path / "product"), "v9"))
+    [problem] = problems_of(Release(str(tmp_path / "product"), "v9"))
     assert "it has no tags" in problem.allowed
 
 
 def test_password_in_the_url_is_not_shown(tmp_path: Path) -> None:
-    [problem] = check_release(Release("file://deploy:hush-hush@localhost/nowhere", "v1"))
+    [problem] = problems_of(Release("file://deploy:hush-hush@localhost/nowhere", "v1"))
     assert "hush" not in "".join(problem.as_dict().values())
 
 

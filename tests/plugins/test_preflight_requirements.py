@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import requirements
+from ansible.module_utils.preflight_problem import Problem
 from ansible.module_utils.requirements import Port, RequirementError, Space
 
 PROBE: dict[str, Any] = {
@@ -63,9 +64,19 @@ def test_simple_requirements_that_hold_are_silent() -> None:
     assert requirements.check_simple("shop", wanted, PROBE) == []
 
 
+def memory_problems(*wanted: Any) -> list[Problem]:
+    """What is wrong where a role asks for each of `wanted`: one shop after the other."""
+    read = [requirements.read_memory(f"shop{number}", asked) for number, asked in enumerate(wanted, 1)]
+    assert [problems for _, problems in read if problems] == []
+    found: list[Problem] = requirements.check_memory(
+        [item for asked, _ in read for item in asked], PROBE["memory_mb"]
+    )
+    return found
+
+
 @pytest.mark.parametrize("wanted", [1968, "900", {"minimum": 4000, "available": 5000}, None])
 def test_enough_memory_is_accepted(wanted: Any) -> None:
-    assert requirements.check_memory("shop", wanted, PROBE) == []
+    assert memory_problems(wanted) == []
 
 
 @pytest.mark.parametrize(
@@ -77,8 +88,25 @@ def test_enough_memory_is_accepted(wanted: Any) -> None:
     ],
 )
 def test_too_little_memory_is_told_in_mb(wanted: Any, value: str) -> None:
-    [problem] = requirements.check_memory("shop", wanted, PROBE)
+    [problem] = memory_problems(wanted)
     assert problem.value == value
+
+
+def test_memory_of_all_roles_of_a_host_is_added_up() -> None:
+    [problem] = memory_problems(1000, 969)
+    assert problem.role == "shop1, shop2"
+    assert "at least 1969 MB (1000 MB for shop1, 969 MB for shop2)" in problem.allowed
+    assert memory_problems(1000, 968) == []
+
+
+def test_memory_of_a_role_s_own_share_is_not_added_to_the_host_s() -> None:
+    assert memory_problems(1900, {"minimum": 900, "available": 1000}) == []
+
+
+def test_memory_that_is_no_number_is_a_problem() -> None:
+    asked, [problem] = requirements.read_memory("shop", "1 GB")
+    assert asked == []
+    assert "number of MB" in problem.allowed
 
 
 @pytest.mark.parametrize("port", ["http", 0, 65536, None, True])
