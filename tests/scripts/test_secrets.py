@@ -106,7 +106,9 @@ def test_the_names_are_those_that_inventories_and_roles_use() -> None:
     for folder in ("inventories", "roles", "playbooks"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and path.name != "vault.yml" and path.suffix in {".yml", ".j2"}:
-                used |= set(re.findall(r"\bvault_[a-z_]+(?:password|passphrase|secret|token|key)\b", path.read_text()))
+                used |= set(
+                    re.findall(r"\bvault_[a-z_]+(?:password|passphrase|secret|token|key)\b", path.read_text())
+                )
     assert used == set(vault.NAMES)
 
 
