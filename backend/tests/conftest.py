@@ -117,14 +117,13 @@ def api(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def site(api_database: Database, pooler: Pooler, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The API on the same database as `api`, to sign in at: it sends mail and limits nobody."""
+    """The API on the same database as `api`, to sign in at: it sends mail."""
     directory = tmp_path_factory.mktemp("site")
     server = Server(
         api_database.url("app", pooler.host, pooler.port),
         directory / "api.log",
         **mail_settings(directory / "mail"),
         TOKEN_KEYS=",".join(TOKEN_KEYS),
-        RATE_LIMIT_FACTOR="100000",
         SIGN_IN_FLOOR_SECONDS=str(FLOOR_SECONDS),
     )
     server.start()

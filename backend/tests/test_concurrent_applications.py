@@ -69,7 +69,7 @@ def test_of_fifty_at_once_after_withdrawing_exactly_one_brings_it_back(
 ) -> None:
     job, me = rows.job(applications_count=1), rows.candidate()
     mine = application(rows, job, me)
-    httpx.delete(f"{servers[0].url}/api/applications/{mine}", headers=me.headers).raise_for_status()
+    servers[0].request("DELETE", f"/api/applications/{mine}", headers=me.headers).raise_for_status()
     answers = apply_at_once(servers, job, [me] * MANY)
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: MANY - 1}
     assert there(api_database, job) == (1, 1, 1)

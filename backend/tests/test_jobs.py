@@ -14,7 +14,7 @@ from harness.asking import all_pages
 from harness.rows import Rows, bearer
 
 NOW = datetime(2026, 1, 6, 9, 30, tzinfo=UTC)
-SOON = datetime.now(UTC) + timedelta(hours=1)
+SOON = datetime.now(UTC) + timedelta(days=1)
 JUST_NOW = datetime.now(UTC) - timedelta(seconds=1)
 MINE = "/api/jobs/mine"
 

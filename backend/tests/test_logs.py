@@ -14,7 +14,7 @@ import pytest
 from harness.cluster import Database
 from harness.pooler import Pooler
 from harness.rows import Rows
-from harness.server import Server
+from harness.server import PATIENCE, Server
 from harness.wait import until
 
 TESTS = Path(__file__).parent
@@ -71,7 +71,7 @@ def start(database: Database, pooler: Pooler, start_server: Callable[..., Server
 
 def test_each_request_is_a_line_with_its_route_and_without_its_path(faulty: Server) -> None:
     path = f"/faults/task/{SECRET}?x={SECRET}"
-    answer = httpx.get(faulty.url + path, headers={"X-Request-ID": "given-1"})
+    answer = faulty.get(path, headers={"X-Request-ID": "given-1"})
     (line,) = of(faulty, "given-1")
     assert re.fullmatch(LOGGED, line.pop("time"))
     assert line.pop("milliseconds") > 0
@@ -89,7 +89,7 @@ def test_each_request_is_a_line_with_its_route_and_without_its_path(faulty: Serv
 
 @pytest.mark.parametrize(("method", "told"), [("DELETE", "DELETE"), ("PROPFIND", "OTHER")])
 def test_a_request_that_has_no_route_is_a_line_too(faulty: Server, method: str, told: str) -> None:
-    answer = httpx.request(method, f"{faulty.url}/people/{SECRET}")
+    answer = faulty.request(method, f"/people/{SECRET}")
     (line,) = of(faulty, answer.headers["X-Request-ID"])
     assert (line["method"], line["route"], line["status"]) == (told, "(none)", 404)
 
@@ -125,7 +125,7 @@ def test_nothing_that_a_request_brings_along_is_logged(
     server = start(LOG_LEVEL=level)
     bad = {"Authorization": f"Bearer {SECRET}", "Cookie": f"session={SECRET}", "User-Agent": SECRET}
     address = f"{SECRET}@example.com"
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         statuses = [
             client.get(f"/faults/raise/{SECRET}", headers=bad).status_code,
             client.get(f"/faults/task/{SECRET}").status_code,
@@ -163,7 +163,7 @@ def test_an_unforeseen_error_is_logged_once_with_its_place(faulty: Server) -> No
 
 def test_an_answer_that_breaks_in_the_middle_is_logged_once(faulty: Server) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{faulty.url}/faults/stream", headers={"X-Request-ID": "broken"})
+        faulty.get("/faults/stream", headers={"X-Request-ID": "broken"})
     assert len([line for line in of(faulty, "broken") if "traceback" in line]) == 1
 
 

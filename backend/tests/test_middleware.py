@@ -23,13 +23,10 @@ ANYTHING = ["POST /api/applications/apply", "GET /health", "POST /nowhere", "DEL
 def production(
     api_database: Database, pooler: Pooler, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """An API with production's settings and a limit that is quickly reached.
-
-    Other tests' APIs share its database, and so the counts of attempts: what they try shall not matter here.
-    """
+    """An API with production's settings and a limit that is quickly reached."""
     log = tmp_path_factory.mktemp("production") / "api.log"
     url = api_database.url("app", pooler.host, pooler.port)
-    server = Server(url, log, ENVIRONMENT="production", MAX_BODY_BYTES=str(LIMIT), RATE_LIMIT_FACTOR="100000")
+    server = Server(url, log, ENVIRONMENT="production", MAX_BODY_BYTES=str(LIMIT))
     yield server.start()
     server.stop()
 
@@ -105,7 +102,7 @@ def test_an_origin_that_is_not_listed_gets_no_permission(api: httpx.Client, orig
 
 
 def test_without_listed_origins_nobody_gets_permission(production: Server) -> None:
-    answer = httpx.get(f"{production.url}/health", headers={"Origin": ORIGIN})
+    answer = production.get("/health", headers={"Origin": ORIGIN})
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
@@ -135,12 +132,13 @@ def test_the_limit_itself_is_allowed(production: Server, size: int, status: int,
             yield b"x" * min(700, size - begin)
 
     content = parts() if chunked else b"x" * size
-    assert httpx.post(f"{production.url}/nowhere", content=content).status_code == status
+    assert production.request("POST", "/nowhere", content=content).status_code == status
 
 
 def test_a_chunked_body_reaches_its_route_whole(production: Server) -> None:
-    answer = httpx.post(
-        f"{production.url}/api/auth/login",
+    answer = production.request(
+        "POST",
+        "/api/auth/login",
         content=iter([b'{"email": "nobody@exam', b'ple.com", "pass', b'word": "not the right one"}']),
         headers={"Content-Type": "application/json"},
     )

@@ -34,10 +34,11 @@ def new_client() -> str:
     return f"203.0.{number // 250}.{number % 250 + 1}"
 
 
-def serve(database: Database, pooler: Pooler, log: Path, limits: str, **variables: str) -> Server:
-    """A server with `limits` in place of the defaults."""
+def serve(database: Database, pooler: Pooler, log: Path, limits: str, factor: str = "1") -> Server:
+    """A server with `limits` in place of the defaults, all of them times `factor`."""
     url = database.url("app", pooler.host, pooler.port)
-    return Server(url, log, RATE_LIMITS=limits, SIGN_IN_FLOOR_SECONDS="0", **variables).start()
+    variables = {"RATE_LIMITS": limits, "RATE_LIMIT_FACTOR": factor, "SIGN_IN_FLOOR_SECONDS": "0"}
+    return Server(url, log, **variables).start()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def strict(
     """A server that takes one request of a kind from an address, times three by the factor of all limits."""
     limits = ", ".join(f"{name}=1/60" for name in DEFAULTS if name.endswith(".address"))
     log = tmp_path_factory.mktemp("strict") / "api.log"
-    server = serve(api_database, pooler, log, limits, RATE_LIMIT_FACTOR="3")
+    server = serve(api_database, pooler, log, limits, factor="3")
     yield server
     server.stop()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import httpx
 import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
@@ -88,8 +87,7 @@ def test_the_employers_own_looks_do_not_count(
     with database.connect("app") as connection:
         colleague = Rows(connection).employer(company)
     server = start_server(database.url("app", pooler.host, pooler.port), VIEWS_FLUSH_SECONDS="3600")
-    path = f"{server.url}/api/jobs/{jobs[0]}"
-    assert httpx.get(path, headers=colleague.headers, timeout=20).status_code == 200
+    assert server.get(f"/api/jobs/{jobs[0]}", headers=colleague.headers).status_code == 200
     look(server, jobs[1], 1)
     server.stop()
     assert views(database, jobs[:2]) == [0, 1]

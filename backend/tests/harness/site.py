@@ -43,7 +43,7 @@ def mail_settings(directory: Path) -> dict[str, str]:
 
 
 class Site:
-    """A server whose limits are out of the way, and its mail."""
+    """A server and its mail."""
 
     def __init__(self, server: Server, mail: Path) -> None:
         self.server = server
