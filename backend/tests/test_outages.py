@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import httpx
 import psycopg
@@ -20,23 +21,35 @@ from harness.outages import OUTAGES, Site
 from harness.pooler import Pooler
 from harness.postgres import Postgres
 from harness.rows import Rows
-from harness.server import Server
+from harness.server import SLACK, Server
 from harness.wait import until
+
+# Seconds: how long the pooler holds a client, and how long the service lets a database be silent.
+POOLER_WAIT = 1
+SILENCE = 2
 
 
 @pytest.fixture
 def site(
     database: Database, pooler_with: Callable[..., Pooler], start_server: Callable[..., Server]
 ) -> Callable[..., Site]:
-    """Starts a site; its pooler gives up waiting clients after a second."""
+    """Starts a site; its pooler gives up waiting clients after a second.
 
-    def started(**variables: str) -> Site:
+    The service itself would wait for far longer than these tests do, unless they say otherwise.
+    """
+
+    def started(database_wait: float = 5 * SLACK) -> Site:
         with database.connect("app") as connection:
             rows = Rows(connection)
             job, person = rows.job(), rows.candidate()
-        pooler = pooler_with(pool_size=1, query_wait_timeout=1, max_client_conn=20)
-        server = start_server(database.url("app", pooler.host, pooler.port), **variables)
-        return Site(server, pooler, database, job, person)
+        pooler = pooler_with(pool_size=1, query_wait_timeout=POOLER_WAIT, max_client_conn=20)
+        server = start_server(
+            database.url("app", pooler.host, pooler.port),
+            DATABASE_WAIT_SECONDS=str(database_wait),
+            DATABASE_POOL_TIMEOUT="60",
+            DATABASE_CONNECT_TIMEOUT="30",
+        )
+        return Site(server, pooler, database, job, person, wait=min(database_wait, POOLER_WAIT))
 
     return started
 
@@ -58,12 +71,12 @@ def pooler_with(cluster: object) -> Iterator[Callable[..., Pooler]]:
 
 
 @pytest.mark.parametrize("what", OUTAGES)
-def test_an_outage_is_503_with_when_to_try_again_and_ends_by_itself(
+def test_an_outage_is_503_in_time_with_when_to_try_again_and_ends_by_itself(
     site: Callable[..., Site], what: str
 ) -> None:
     start, causes = OUTAGES[what]
-    # The pooler's own limit of a second ends first, unless it says nothing at all.
-    here = site(DATABASE_WAIT_SECONDS="0.5" if causes == {"no_answer"} else "20")
+    # The pooler's own limit ends it, unless it says nothing at all.
+    here = site(database_wait=0.5) if causes == {"no_answer"} else site()
     until(lambda: here.server.get("/health/ready").status_code == 200, "it serves")
     with start(here):
         answer = here.apply()
@@ -108,18 +121,21 @@ def own_site(start_server: Callable[..., Server]) -> Iterator[tuple[Server, Post
         upgrade(database)
         with closing(Pooler(cluster, pool_size=5)) as pooler:
             pooler.start()
-            yield start_server(database.url("app", pooler.host, pooler.port)), postgres
+            url = database.url("app", pooler.host, pooler.port)
+            yield start_server(url, DATABASE_WAIT_SECONDS=str(SILENCE)), postgres
 
 
-def test_a_server_that_goes_away_behind_the_pooler_is_503_and_comes_back_by_itself(
+def test_a_server_that_goes_away_behind_the_pooler_is_503_in_time_and_comes_back_by_itself(
     own_site: tuple[Server, Postgres],
 ) -> None:
     server, postgres = own_site
+    # The pooler itself would hold a client for two minutes.
+    ask = partial(server.get, timeout=SILENCE + SLACK)
     assert server.get("/api/jobs").status_code == 200
     postgres.stop()
     # One takes the connection that is there; the others make new ones: the pooler lets them in.
     with ThreadPoolExecutor(5) as clients:
-        answers = [*clients.map(server.get, ["/api/jobs"] * 5), server.get("/api/jobs")]
+        answers = [*clients.map(ask, ["/api/jobs"] * 5), ask("/api/jobs")]
     told = [(answer.status_code, answer.headers["Retry-After"]) for answer in answers]
     assert told == [(503, "2")] * 6, server.output()
     assert server.get("/health/ready").status_code == 503

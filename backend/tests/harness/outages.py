@@ -12,25 +12,31 @@ import psycopg
 from harness.cluster import Database
 from harness.pooler import Pooler
 from harness.rows import Person
-from harness.server import Server
+from harness.server import SLACK, Server
 
 
 class Site(NamedTuple):
-    """An API whose pooler and database are its own, with a job and a candidate."""
+    """An API whose pooler and database are its own, with a job and a candidate.
+
+    Attributes:
+        wait: seconds after which a request is to be answered, whatever has happened to the database.
+    """
 
     server: Server
     pooler: Pooler
     database: Database
     job: int
     person: Person
+    wait: float
 
     def apply(self) -> httpx.Response:
-        """A request that writes."""
-        return httpx.post(
-            f"{self.server.url}/api/applications/apply",
+        """A request that writes; an error if it is not answered in time."""
+        return self.server.request(
+            "POST",
+            "/api/applications/apply",
             json={"job_id": self.job},
             headers=self.person.headers,
-            timeout=30,
+            timeout=self.wait + SLACK,
         )
 
 
