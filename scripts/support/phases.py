@@ -114,7 +114,13 @@ def databases() -> list[Phase]:
             )
         )
     return [
-        Phase("postgresql", [[*throwaway_cluster(), *plugins]], junit=plugins_junit, needs=needs),
+        # The product's migrations are run there too.
+        Phase(
+            "postgresql",
+            [[*throwaway_cluster(), *plugins]],
+            junit=plugins_junit,
+            needs=needs | {"backend"},
+        ),
         *of_backend,
     ]
 

@@ -38,12 +38,23 @@ class Finding:
 
 @dataclass(frozen=True)
 class Metric:
-    """A gauge in Prometheus' words; `help` names the unit. Seconds and bytes, never minutes or megabytes."""
+    """A figure in Prometheus' words; `help` names the unit. Seconds and bytes, never minutes or megabytes.
+
+    What only grows is a counter: its name ends in `_total`.
+    """
 
     name: str
     value: float
     help: str
     labels: dict[str, str] = field(default_factory=dict)
+
+
+class Bytes(int):
+    """A size in a table: people read it in kB, MB or GB, programs in bytes."""
+
+
+class Seconds(float):
+    """A time in a table: people read it in its largest units, programs in seconds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Table:
         cells = [[_shown(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         right = [
-            all(isinstance(row[place], int | float) for row in self.rows)
+            all(isinstance(row[place], int | float | None) for row in self.rows)
             for place in range(len(self.columns))
         ]
 
@@ -91,6 +102,14 @@ class Report:
     def add(self, level: str, subject: str, message: str, advice: str = "") -> None:
         """Note a finding."""
         self.findings.append(Finding(level, subject, message, advice))
+
+    def metric(self, name: str, value: float, help_text: str, labels: dict[str, str] | None = None) -> None:
+        """Note a figure."""
+        self.metrics.append(Metric(name, float(value), help_text, labels or {}))
+
+    def add_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Note rows to show."""
+        self.tables.append(Table(title, columns, rows))
 
     @property
     def level(self) -> str:
@@ -137,7 +156,8 @@ def exposition(metrics: Iterable[Metric]) -> str:
         by_name.setdefault(metric.name, []).append(metric)
     lines: list[str] = []
     for name, samples in by_name.items():
-        lines += [f"# HELP {name} {samples[0].help}", f"# TYPE {name} gauge"]
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# HELP {name} {samples[0].help}", f"# TYPE {name} {kind}"]
         for sample in samples:
             labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(sample.labels.items()))
             lines.append(
@@ -179,16 +199,48 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def size_text(size: float) -> str:
+    """1536 is `1.5 kB`, in the powers of 1,024 that PostgreSQL means by kB, MB and GB."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while abs(size) >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    unit = units[0]
+    return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+
+
+def time_text(seconds: float) -> str:
+    """5400 is `1 h 30 min`: the two largest units, and milliseconds below a second."""
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    parts, rest = [], int(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
 def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    return (
-        f"{value:,.1f}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value)
-    )
+    """A value as people read it in a table."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case Bytes():
+            return size_text(value)
+        case Seconds():
+            return time_text(value)
+        case float():
+            return f"{value:,.1f}"
+        case int():
+            return f"{value:,}"
+    return str(value)
 
 
 def _unescaped(value: str) -> str:
