@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from testbed import machine, network, ssh, state
+from testbed import clients, machine, network, ssh, state
 from testbed.image import ensure_image, stale_images
 from testbed.shell import TestbedError, need_programs, say
 from testbed.state import Host, Run
@@ -71,9 +71,10 @@ def down(name: str) -> None:
 
 
 def remove(run: Run) -> None:
-    """End all hosts of a run, then its network, then its files."""
+    """End all hosts of a run and the connections to them, then its network, then its files."""
     for host in sorted(machine.hosts_of(run)):
         machine.remove(run, host)
+    clients.end_clients(run)
     network.disconnect(run)
     if run.directory.exists():
         shutil.rmtree(run.directory)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import machine, runs, ssh
+from testbed import clients, machine, runs, ssh
 from testbed.shell import TestbedError, wait_until
 from testbed.state import Host, Run, state_directory
 
@@ -37,6 +37,15 @@ def on(run: Run, host: str, *argv: str) -> str:
 def control_group(run: Run, host: str) -> str:
     """The control groups of a host's init, as the outer machine names them."""
     return Path("/proc", str(machine.init_of(run, host)), "cgroup").read_text()
+
+
+def keep_connection(run: Run, host: str, control: Path) -> Path:
+    """Leave a connection behind as Ansible does, and return its control socket."""
+    keep = ["-o", "ControlMaster=auto", "-o", "ControlPersist=120s", "-o", f"ControlPath={control}"]
+    first, *rest = ssh.command(run, host, "true")
+    subprocess.run([first, *keep, *rest], check=True, stderr=subprocess.DEVNULL)
+    assert control.exists()
+    return control
 
 
 def runs_still(process: int | None) -> bool:
@@ -105,16 +114,24 @@ def test_a_host_from_a_saved_layer_has_its_files_and_its_own_identity(run: Run) 
     assert on(other, "two1", "hostname") == "two1"
 
 
-@pytest.mark.parametrize("damage", ["none", "its supervisor was killed", "its directory was deleted"])
-def test_down_leaves_no_trace_of_a_run(damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["none", "its supervisor was killed", "its directory was deleted", "its cable was cut"]
+)
+def test_down_leaves_no_trace_of_a_run(damage: str, tmp_path: Path) -> None:
     other = runs.up(OTHER, [Host("two1", "10.87.97.10")], fresh=True)
     init = machine.init_of(other, "two1")
+    control = keep_connection(other, "two1", tmp_path / "control")
+    [master] = clients.clients_of(other)
     if damage == "its supervisor was killed":
         subprocess.run(["kill", "-9", *map(str, machine.keepers_of(other, "two1"))], check=True)
     elif damage == "its directory was deleted":
         subprocess.run(["rm", "-rf", str(other.directory)], check=True)
+    elif damage == "its cable was cut":  # the end of the host's connections is not heard of then
+        machine.set_link(other, "two1", "down")
     subprocess.run([sys.executable, str(TESTBED), "down", OTHER], check=True)
     assert not runs_still(init)
+    assert not runs_still(master)
+    assert not control.exists()
     assert machine.keepers_of(other, "two1") == []
     assert not Path("/sys/class/net", other.bridge).exists()
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
