@@ -11,6 +11,8 @@ from scripts.support.paths import BACKEND, BACKEND_VENV, CACHE, ROOT, VENV
 JUNIT = CACHE / "junit"
 LOGS = CACHE / "test-logs"
 BIN = VENV / "bin"
+# Every host of a scenario has its address from here.
+NETWORK = "10.87.0.0/16"
 # A scenario that hangs must not take the budget of all others with it.
 SCENARIO_SECONDS = 30 * 60
 # Runs of the test bed that a scenario's tests make beside its own hosts.

@@ -18,6 +18,7 @@ from scripts.support.paths import CACHE, ROOT, STATE, TESTBED, VENV, shown
 RUN = "try"
 HOST = "local1"
 ADDRESS = "10.87.0.10"
+NETWORK = "10.87.0.0/24"
 URL = f"https://{ADDRESS}"
 LOGS = CACHE / "try"
 ANSWER_SECONDS = 30
