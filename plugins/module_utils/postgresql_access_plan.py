@@ -31,10 +31,9 @@ class Step:
 
 @dataclass
 class Plan:
-    """Steps in order; roles whose settings change; what a person should look at."""
+    """Steps in order; what a person should look at."""
 
     steps: list[Step] = field(default_factory=list)
-    settings_changed_roles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, database: str, statements: list[Statement], *, transaction: bool = True) -> None:
@@ -65,9 +64,8 @@ def make_plan(server: Server, params: dict[str, Any]) -> Plan:
         problems = postgresql_known.problems(params, cluster, cursor, extension_schemas)
         if problems:
             raise RefusedError("\n".join(problems))
-        roles = plan_roles(params["roles"], cluster)
-        plan = Plan(settings_changed_roles=roles.settings_changed)
-        plan.add(maintenance, roles.statements)
+        plan = Plan()
+        plan.add(maintenance, plan_roles(params["roles"], cluster))
         signatures = Signatures(cursor)
         for database in params["databases"]:
             name = database["name"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.postgresql_catalog import Cluster, Row
@@ -22,29 +21,16 @@ NEW_ROLE: Row = {
 }
 
 
-@dataclass
-class RolePlan:
-    """The statements in order, and whose settings they change."""
-
-    statements: list[Statement] = field(default_factory=list)
-    settings_changed: list[str] = field(default_factory=list)
-
-
-def plan_roles(wanted: list[Row], cluster: Cluster) -> RolePlan:
+def plan_roles(wanted: list[Row], cluster: Cluster) -> list[Statement]:
     """Return what makes the roles as wanted. All exist before the first membership or setting names one."""
-    plan = RolePlan()
     held = {role["name"]: cluster.roles.get(role["name"]) for role in wanted}
+    statements: list[Statement] = []
     for role in wanted:
-        plan.statements += _existence(role, held[role["name"]])
-    for role in wanted:
-        plan.statements += _memberships(role, held[role["name"]] or NEW_ROLE)
-    for role in wanted:
-        settings = list(_settings(role, held[role["name"]] or NEW_ROLE))
-        plan.statements += settings
-        plan.settings_changed += [role["name"]] if settings else []
-    for role in wanted:
-        plan.statements += _password(role, held[role["name"]] or NEW_ROLE)
-    return plan
+        statements += _existence(role, held[role["name"]])
+    for part in (_memberships, _settings, _password):
+        for role in wanted:
+            statements += part(role, held[role["name"]] or NEW_ROLE)
+    return statements
 
 
 def _existence(role: Row, held: Row | None) -> Iterator[Statement]:

@@ -219,11 +219,6 @@ statements:
   type: list
   elements: str
   returned: when the server could be asked
-settings_changed_roles:
-  description: Roles whose settings changed. A pooler's open sessions have the old ones until it reconnects.
-  type: list
-  elements: str
-  returned: always
 """
 
 from typing import Any
@@ -253,7 +248,6 @@ def to_come(params: dict[str, Any], reason: str) -> dict[str, Any]:
         "changed": bool(params["roles"] or params["databases"]),
         "msg": msg,
         "statements": [],
-        "settings_changed_roles": [],
         "diff": {"prepared": msg},
     }
 
@@ -269,7 +263,6 @@ def shown(plan: Plan, server: Server, database: str) -> dict[str, Any]:
     return {
         "changed": bool(statements),
         "statements": statements,
-        "settings_changed_roles": plan.settings_changed_roles,
         "diff": {"prepared": "\n".join(script)},
     }
 
