@@ -89,7 +89,7 @@ def make_parser(
     parser.add_argument("--skip", type=_names(names), default=[], metavar="CHECK,…", help="not these checks")
     group = parser.add_argument_group(
         "limits",
-        "WARNING,CRITICAL of each check, with units (500ms 30s 5min 2h 7d, 10MB 2GB); - is never: 80,-",
+        "WARNING,CRITICAL of each check, with units (500ms 30s 5min 2h 7d, 10MB 2GB); never for none: 80,never",
     )
     for check in checks:
         if check.limits:

@@ -103,10 +103,12 @@ class Limits:
         )
 
     def parse(self, text: str) -> Limits:
-        """Limits of the same kind from `WARNING,CRITICAL`, where - is never. ValueError says what is allowed."""
+        """Limits of the same kind from `WARNING,CRITICAL`, with `never` for none. ValueError says what is allowed."""
         parts = [part.strip() for part in text.split(",")]
         unit = UNITS[self.unit]
         if len(parts) != 2:
-            raise ValueError(f"{text!r} is not WARNING,CRITICAL, like {unit.example} or {parts[0] or 5},-")
-        warning, critical = (None if part == "-" else unit.parse(part) for part in parts)
+            raise ValueError(
+                f"{text!r} is not WARNING,CRITICAL, like {unit.example} or {parts[0] or 5},never"
+            )
+        warning, critical = (None if part == "never" else unit.parse(part) for part in parts)
         return Limits(warning, critical, self.unit, self.falling)

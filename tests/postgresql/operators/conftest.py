@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from operator_commands import Database
+from operator_commands import Database, another_server
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,27 @@ def make_database(_needs_postgresql: None) -> Iterator[Callable[[], Database]]:
     with psycopg.connect(dbname="postgres", autocommit=True) as connection:
         for database in made:
             connection.execute(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def second_server() -> Iterator[Database]:
+    """A server for what needs a start of its own: it archives (to nowhere), has checksums and few connections.
+
+    pg_stat_statements is not preloaded. Its database is postgres.
+    """
+    settings = (
+        *(
+            "archive_mode=on",
+            "archive_command=true",
+            "archive_timeout=60",
+            "max_wal_size=64MB",
+            "min_wal_size=32MB",
+        ),
+        *("max_connections=12", "superuser_reserved_connections=2", "max_prepared_transactions=2"),
+    )
+    with another_server(*settings) as server:
+        yield server
+        server.close()
 
 
 @pytest.fixture

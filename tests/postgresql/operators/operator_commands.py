@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,24 +66,32 @@ class Database:
     """A database of a test; what was opened is closed with it."""
 
     name: str
+    # The server that it is on, as environment; by default the one of the tests.
+    server: dict[str, str] = field(default_factory=dict)
     opened: list[psycopg.Connection[Any]] = field(default_factory=list)
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def session(self, *, autocommit: bool = False, **words: str) -> psycopg.Connection[Any]:
         """A session of its own, as another client would have it."""
-        connection = psycopg.connect(dbname=self.name, autocommit=autocommit, **words)
+        connection = psycopg.connect(**{**self.words, **words}, autocommit=autocommit)
         self.opened.append(connection)
         return connection
 
+    @property
+    def words(self) -> dict[str, str]:
+        """What libpq needs to connect."""
+        names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+        return {"dbname": self.name, **{names[name]: word for name, word in self.server.items()}}
+
     def run(self, *statements: str) -> None:
         """Statements, each in a transaction of its own."""
-        with psycopg.connect(dbname=self.name, autocommit=True) as connection:
+        with psycopg.connect(**self.words, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def value(self, query: str) -> Any:
         """The only value of a query."""
-        with psycopg.connect(dbname=self.name, autocommit=True) as connection:
+        with psycopg.connect(**self.words, autocommit=True) as connection:
             [[value]] = connection.execute(query).fetchall()
         return value
 
@@ -100,7 +110,7 @@ class Database:
         ]
         process = subprocess.Popen(
             command,
-            env=os.environ | (env or {}),
+            env=os.environ | self.server | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -161,3 +171,35 @@ def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
         assert labels not in [each for each, _value in found[current]], f"twice: {line}"
         found[current].append((labels, float(matched[3])))
     return found
+
+
+@contextmanager
+def another_server(*options: str) -> Iterator[Database]:
+    """A PostgreSQL 15 of its own with data checksums, for what needs a start or damage; its database postgres.
+
+    `options` are settings, NAME=VALUE.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    words = ["pg_virtualenv", "-t", "-v", "15", "-i", "--data-checksums"]
+    words += [word for option in ("fsync=off", *options) for word in ("-o", option)]
+    process = subprocess.Popen(
+        # It ends when its input does.
+        [*words, "sh", "-c", "env; echo READY; exec cat"],
+        env=os.environ | {"PGPORT": port},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    server = {}
+    for line in iter(process.stdout.readline, "READY\n"):
+        assert line, "pg_virtualenv ended"
+        name, _, value = line.rstrip("\n").partition("=")
+        if name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
+            server[name] = value
+    try:
+        yield Database("postgres", server)
+    finally:
+        process.communicate()

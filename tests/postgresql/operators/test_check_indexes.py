@@ -231,7 +231,7 @@ def test_pgstattuple_asked_for_and_not_there_is_an_error(database: Database) -> 
 
 def test_bloat_limits_are_options(database: Database) -> None:
     database.run("CREATE EXTENSION pgstattuple", *BLOATED, *THIN_OUT)
-    assert check(database, "--only", "bloat", "--bloat", "50,-").status == 1
+    assert check(database, "--only", "bloat", "--bloat", "50,never").status == 1
 
 
 def expected(database: Database, folder: Path, change: tuple[str, str] = ("", "")) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from operator_commands import ROOT, Database, Outcome, outcome, samples, wait_until
 
-COMMANDS = ("check_indexes.py",)
+COMMANDS = ("check_indexes.py", "monitor_db.py")
 each_command = pytest.mark.parametrize("script", COMMANDS)
 
 
