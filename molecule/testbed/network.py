@@ -88,7 +88,7 @@ def foreign_rules(run: Run) -> list[list[str]]:
 
 def open_foreign_firewall(run: Run) -> None:
     """Let the run's packets through an iptables FORWARD chain if its policy is DROP; else touch nothing."""
-    if "-P FORWARD DROP" not in _forward_chain():
+    if "-P FORWARD DROP" not in forward_chain():
         return
     for rule in foreign_rules(run):
         if call("iptables", "--wait", "-C", *rule, check=False).returncode != 0:
@@ -97,14 +97,15 @@ def open_foreign_firewall(run: Run) -> None:
 
 def close_foreign_firewall(run: Run) -> None:
     """Remove what open_foreign_firewall added."""
-    if f"--comment {run.bridge} " not in _forward_chain():
+    if f"--comment {run.bridge} " not in forward_chain():
         return
     for rule in foreign_rules(run):
         while call("iptables", "--wait", "-D", *rule, check=False).returncode == 0:
             pass
 
 
-def _forward_chain() -> str:
+def forward_chain() -> str:
+    """The FORWARD chain as `iptables -S` prints it; empty where there is no iptables."""
     if not any(Path(folder, "iptables").exists() for folder in ("/usr/sbin", "/sbin", "/usr/bin")):
         return ""
     return call("iptables", "--wait", "-S", "FORWARD", check=False).stdout

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.support import trial
 from scripts.support.paths import BACKEND, BACKEND_VENV, CACHE, ROOT, VENV
 
 JUNIT = CACHE / "junit"
@@ -41,7 +42,7 @@ class Phase:
 
 def all_phases() -> list[Phase]:
     """Every phase, the quick ones first: what is broken is known early."""
-    return [*lint(), *backend_lint(), *unit(), *databases(), *testbed(), *scenarios()]
+    return [*lint(), *backend_lint(), *unit(), *databases(), *testbed(), *new_user(), *scenarios()]
 
 
 def lint() -> list[Phase]:
@@ -90,7 +91,13 @@ def pytest(program: Path, name: str, *words: str) -> tuple[list[str], Path]:
 def unit() -> list[Phase]:
     """Tests that need no host. Some start a program of their own: the real HAProxy, not a likeness of it."""
     command, junit = pytest(
-        BIN / "pytest", "unit", "tests", "--ignore=tests/postgresql", "--ignore=tests/hosts", "-n2"
+        BIN / "pytest",
+        "unit",
+        "tests",
+        "--ignore=tests/postgresql",
+        "--ignore=tests/hosts",
+        "--ignore=tests/trial",
+        "-n2",
     )
     return [Phase("unit", [command], junit=junit, needs=frozenset({"servers"}))]
 
@@ -147,6 +154,12 @@ def testbed() -> list[Phase]:
     command, junit = pytest(BIN / "pytest", "testbed", "tests/hosts")
     runs = ("testbed-one", "testbed-two")
     return [Phase("testbed", [command], junit=junit, needs=frozenset({"hosts"}), runs=runs)]
+
+
+def new_user() -> list[Phase]:
+    """scripts/try on a clone, the README's change, and the way back; on the one host that scripts/try has."""
+    command, junit = pytest(BIN / "pytest", "try", "tests/trial")
+    return [Phase("try", [command], junit=junit, needs=frozenset({"hosts"}), runs=(trial.RUN,))]
 
 
 def scenario_names() -> list[str]:

@@ -54,6 +54,11 @@ def build(console: Console, jobs: int, applications: int) -> None:
     console.line(guide())
 
 
+def is_there() -> bool:
+    """Whether this machine has the host, up or down, or a half-made one."""
+    return (STATE / "runs" / RUN).is_dir()
+
+
 def testbed(*words: str, log: str, console: Console) -> None:
     """Run a command of the test bed."""
     command = ["/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3", str(TESTBED), *words]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.support import phases, suite
+from scripts.support import phases, suite, trial
 from scripts.support.junit import Count
 from scripts.support.phases import Phase
 
@@ -100,3 +101,24 @@ def test_a_wrong_argument_is_refused_before_anything_happens(arguments: list[str
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "usage: scripts/test" in done.stderr
+
+
+def test_every_run_of_a_phase_is_removed_by_ci() -> None:
+    text = (ROOT / ".ci" / "run").read_text()
+    removed = re.search(r"for run in (.+?);", text)
+    assert removed
+    assert set(removed[1].split()) == {run for phase in phases.all_phases() for run in phase.runs}
+
+
+def test_a_host_of_scripts_try_is_not_replaced_by_a_test(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    program = {"__file__": str(ROOT / "scripts" / "test"), "__name__": "scripts_test"}
+    exec((ROOT / "scripts" / "test").read_text(), program)
+    (tmp_path / "runs" / "try").mkdir(parents=True)
+    monkeypatch.setattr(trial, "STATE", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["scripts/test", "--only", "try"])
+    assert program["main"]() == 1
+    told = capsys.readouterr()
+    assert "The host of scripts/try is there" in told.err
+    assert told.out.splitlines()[-1] == "0 passed, 1 failed"
