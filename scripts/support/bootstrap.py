@@ -30,7 +30,7 @@ HOST_PACKAGES = (
 )
 # For everything that boots no host.
 LEAST_PACKAGES = ("git", "python3-venv")
-SERVER_PACKAGES = ("haproxy", "pgbouncer", "postgresql-15")
+SERVER_PACKAGES = ("haproxy", "pgbackrest", "pgbouncer", "postgresql-15")
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
