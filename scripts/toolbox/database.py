@@ -139,8 +139,9 @@ def _open(options: argparse.Namespace, application: str, dbname: str) -> psycopg
     host = options.host or os.environ.get("PGHOST", "")
     user = options.user or os.environ.get("PGUSER")
     become = None
-    if os.geteuid() == 0 and not user and is_socket(host) and not os.environ.get("PGSERVICE"):
-        become = words["user"] = SUPERUSER
+    if os.geteuid() == 0 and is_socket(host) and not os.environ.get("PGSERVICE"):
+        # By peer, the server lets the unix user of a role's name in, and root is nobody to it.
+        become = words["user"] = user or SUPERUSER
     is_string = "=" in dbname or "://" in dbname
     words["dbname"] = None if is_string else dbname
     words = {name: word for name, word in words.items() if word}
@@ -167,9 +168,12 @@ def _acting_as(user: str | None) -> Iterator[None]:
     try:
         number = pwd.getpwnam(user).pw_uid
     except KeyError as error:
-        raise DatabaseError(
-            f"there is no user {user} on this host, so no PostgreSQL: name the server with --host"
-        ) from error
+        if user == SUPERUSER:
+            raise DatabaseError(
+                f"there is no user {user} on this host, so no PostgreSQL: name the server with --host"
+            ) from error
+        # A role without a unix user: by password, as pg_hba.conf has it.
+        number = os.geteuid()
     os.seteuid(number)
     try:
         yield
