@@ -46,14 +46,14 @@ from toolbox.quantities import Limits  # noqa: E402
 
 MB = 1024 * 1024
 EXAMPLES = """\
-  check_indexes.py                                   on the database host, as root or postgres
-  check_indexes.py --host db1 --dbname intowork --user intowork_monitor
-  check_indexes.py --expect expected_indexes.sql     also: is everything there that the product expects?
-  ssh DATABASE check_indexes.py --expect - < expected_indexes.sql
-  check_indexes.py --print-expected > FILE           what is there now, as such a file
-  check_indexes.py --only bloat --bloat 30,60 --bloat-size 100MB
-  check_indexes.py --accept unused:idx_jobs_old      a finding that you have looked at and want to keep
-  check_indexes.py --format json | jq '.findings[] | select(.level != "ok")'
+  bundle-check-indexes                                   on the database host, as root or postgres
+  bundle-check-indexes --host db1 --dbname intowork --user intowork_monitor
+  bundle-check-indexes --expect expected_indexes.sql     also: is everything there that the product expects?
+  ssh DATABASE bundle-check-indexes --expect - < expected_indexes.sql
+  bundle-check-indexes --print-expected > FILE           what is there now, as such a file
+  bundle-check-indexes --only bloat --bloat 30,60 --bloat-size 100MB
+  bundle-check-indexes --accept unused:idx_jobs_old      a finding that you have looked at and want to keep
+  bundle-check-indexes --format json | jq '.findings[] | select(.level != "ok")'
 """
 # Counters begin anew after a crash, and then the one of the database has no time, but the cluster's have.
 STATISTICS_AGE = """
@@ -138,11 +138,14 @@ def check_invalid(look: Look) -> None:
         rule = ", so its uniqueness is not enforced" if index.unique and not index.ready else ""
         state = "is invalid" if index.ready else "is invalid and gets no new rows"
         if origin := leftover_of(index, facts.indexes):
-            advice = f"it is left from a REINDEX of {origin.full_name} that was killed: reindex.py removes it"
+            advice = (
+                f"it is left from a REINDEX of {origin.full_name} that was killed: bundle-reindex removes it"
+            )
         elif index.is_partitioned:
             advice = "a partition lacks its index: make it, then ALTER INDEX … ATTACH PARTITION"
         else:
-            advice = f"reindex.py --index {index.full_name} builds it anew, or DROP INDEX CONCURRENTLY {index.quoted}"
+            by_hand = f"DROP INDEX CONCURRENTLY {index.quoted}"
+            advice = f"bundle-reindex --index {index.full_name} builds it anew, or {by_hand}"
         look.say("critical", f"{name} {state}{rule}", advice=advice)
     count = sum(not index.in_work for index in invalid)
     if not count:
@@ -315,7 +318,7 @@ def check_bloat(look: Look) -> None:
                 "ok" if pardoned else level,
                 f"{index.full_name} on {index.full_table}: {bloat.percent:.0f} % of {size_text(index.size)}"
                 f" is bloat, {word} ({look.limits.text})",
-                advice=f"reindex.py --index {index.full_name}",
+                advice=f"bundle-reindex --index {index.full_name}",
             )
     known = len(large) - len(unknown)
     said = f"looked at {known} of {len(large)} indexes of {size_text(look.options.bloat_size)} or more"
@@ -362,7 +365,7 @@ CHECKS = [
         "invalid",
         "Indexes that pg_index calls invalid or not ready: a CREATE or REINDEX … CONCURRENTLY failed midway. They"
         " slow every write down and serve no query, and IF NOT EXISTS keeps them.",
-        "reindex.py removes what a killed REINDEX left; --index NAME builds a named one anew.",
+        "bundle-reindex removes what a killed REINDEX left; --index NAME builds a named one anew.",
         check_invalid,
     ),
     Check(
@@ -395,7 +398,7 @@ CHECKS = [
         "How much of a B-tree is empty pages and half-empty leaves beyond its fillfactor: measured by pgstatindex where"
         " the extension pgstattuple is, otherwise estimated from statistics; the output says which. About 23 % is"
         " normal for an index that grows at random places.",
-        "reindex.py rebuilds it while writes go on.",
+        "bundle-reindex rebuilds it while writes go on.",
         check_bloat,
         Limits(BLOAT_PERCENT, 80, "percent"),
         "share of an index that a rebuild would give back",
@@ -453,7 +456,7 @@ def accepted_finding(text: str) -> tuple[str, str]:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = make_parser(__doc__ or "", CHECKS, EXAMPLES)
+    made = make_parser("bundle-check-indexes", __doc__ or "", CHECKS, EXAMPLES)
     made.add_argument(
         "--expect", type=Path, metavar="FILE", help="the product's list of indexes and constraints"
     )

@@ -25,12 +25,12 @@ CHECKS = [
     *monitor_wal.CHECKS,
 ]
 EXAMPLES = """\
-  monitor_db.py                                      on the database host, as root or postgres
-  monitor_db.py --host db1 --dbname intowork --user intowork_monitor
-  monitor_db.py --only blocked,long-transactions     in an incident: who holds up whom?
-  monitor_db.py --connections 70,90 --slow-statements 50ms,1s --temp-files never,never
-  monitor_db.py --state /var/lib/bundle/monitor.json --format prometheus     every minute, from cron
-  monitor_db.py --format json | jq -r '.findings[] | select(.level == "critical") | .message'
+  bundle-monitor-db                                      on the database host, as root or postgres
+  bundle-monitor-db --host db1 --dbname intowork --user intowork_monitor
+  bundle-monitor-db --only blocked,long-transactions     in an incident: who holds up whom?
+  bundle-monitor-db --connections 70,90 --slow-statements 50ms,1s --temp-files never,never
+  bundle-monitor-db --state /var/lib/bundle/monitor.json --format prometheus     every minute, from cron
+  bundle-monitor-db --format json | jq -r '.findings[] | select(.level == "critical") | .message'
 """
 SERVER = """
 SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
@@ -45,7 +45,7 @@ def count_argument(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = make_parser(__doc__ or "", CHECKS, EXAMPLES)
+    made = make_parser("bundle-monitor-db", __doc__ or "", CHECKS, EXAMPLES)
     made.add_argument(
         "--state",
         type=Path,

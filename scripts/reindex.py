@@ -65,12 +65,12 @@ what it does:
 what it refuses, with the reason: system catalogs, exclusion constraints, indexes of somebody else, a standby, a pooler.
 
 examples:
-  reindex.py --dry-run                            on the database host, as root or postgres: what would be done
-  reindex.py                                      do it
-  reindex.py --index idx_jobs_status_location_type --index public.jobs_pkey
-  reindex.py --table jobs --lock-timeout 10min    all indexes of a table, with patience for a long report
-  reindex.py --bloat 60 --bloat-size 1GB --format json
-  reindex.py --host db1 --user intowork_migrator --dbname intowork --free-space 20GB
+  bundle-reindex --dry-run                            on the database host, as root or postgres: what would be done
+  bundle-reindex                                      do it
+  bundle-reindex --index idx_jobs_status_location_type --index public.jobs_pkey
+  bundle-reindex --table jobs --lock-timeout 10min    all indexes of a table, with patience for a long report
+  bundle-reindex --bloat 60 --bloat-size 1GB --format json
+  bundle-reindex --host db1 --user intowork_migrator --dbname intowork --free-space 20GB
 
 when it says that it waited for a lock: end the transaction that it names, or raise --lock-timeout.
 when an index cannot be rebuilt because of duplicate rows: it is unique and was never valid; clean the rows first.
@@ -79,7 +79,8 @@ when an index cannot be rebuilt because of duplicate rows: it is unique and was 
 """
 SYSTEM_OBJECT = """
 SELECT format('%%I.%%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s AND n.nspname IN ('pg_catalog', 'information_schema') AND %(schema)s::text IN ('', n.nspname::text)
+WHERE c.relname = %(name)s AND n.nspname IN ('pg_catalog', 'information_schema')
+  AND %(schema)s::text IN ('', n.nspname::text)
 """
 
 
@@ -381,7 +382,10 @@ def _teller(options: argparse.Namespace) -> Callable[[str], None]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="bundle-reindex",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_output_options(made)
     made.add_argument("--dry-run", "-n", action="store_true", help="say what would be done, and do nothing")

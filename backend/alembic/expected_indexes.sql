@@ -1,7 +1,7 @@
 -- The indexes and constraints that the database has at this release's revision, one statement a line, in the
 -- database's own words. Made by: scripts/check_indexes.py --print-expected
 -- A line with a name only asks for an index or constraint of that name, whatever its definition.
--- "-- accept CHECK NAME: why" pardons a finding of check_indexes.py.
+-- "-- accept CHECK NAME: why" pardons a finding of that command.
 -- accept redundant idx_candidates_user_id: revision h8c2d6e5f4g3 is wanted with all its 16 objects
 ALTER TABLE audit.changes ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
 ALTER TABLE audit.changes ADD CONSTRAINT check_audit_action CHECK ((action = ANY (ARRAY['update'::text, 'soft_delete'::text, 'restore'::text, 'delete'::text])));

@@ -74,7 +74,7 @@ def attribute(name: str) -> str:
 
 
 def make_parser(
-    description: str, checks: Sequence[Check], examples: str, prog: str | None = None
+    prog: str, description: str, checks: Sequence[Check], examples: str
 ) -> argparse.ArgumentParser:
     """A parser whose --help teaches: every check with its meaning, its limits and what to do."""
     parser = argparse.ArgumentParser(

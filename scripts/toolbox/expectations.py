@@ -13,7 +13,7 @@ HEADER = """\
 -- The indexes and constraints that the database has at this release's revision, one statement a line, in the
 -- database's own words. Made by: scripts/check_indexes.py --print-expected
 -- A line with a name only asks for an index or constraint of that name, whatever its definition.
--- "-- accept CHECK NAME: why" pardons a finding of check_indexes.py.
+-- "-- accept CHECK NAME: why" pardons a finding of that command.
 """
 NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 INDEX = re.compile(

@@ -162,7 +162,7 @@ CHECKS = [
         "cache-hit",
         "Block reads of this database that were found in shared_buffers: since the run before with --state,"
         " otherwise since statistics began. A miss may still be in the kernel's cache.",
-        "What reads so much? See slow-statements, and check_indexes.py for what is missing. Only then more memory:"
+        "What reads so much? See slow-statements, and bundle-check-indexes for what is missing. Only then more memory:"
         " postgresql_memory_mb of the inventory sizes shared_buffers.",
         check_cache_hit,
         Limits(95, 90, "percent", falling=True),
@@ -171,7 +171,7 @@ CHECKS = [
     Check(
         "tables",
         "Sizes of the database and its largest tables, with their rows.",
-        "Is it growth that you expect? See dead-rows, and check_indexes.py for bloat and unused indexes.",
+        "Is it growth that you expect? See dead-rows, and bundle-check-indexes for bloat and unused indexes.",
         check_tables,
         Limits(None, None, "bytes"),
         "size of the database",

@@ -32,7 +32,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(rf"(?<![\w/.~*-])(?:{FOLDERS})/[\w./@*-]*\w")
 VARIABLE = re.compile(rf"(?<![\w.$/@-])(?:{PREFIXES})_[a-z0-9_]*[a-z0-9](?![\w*])")
 PLAYBOOK = re.compile(r"ansible-playbook ((?:-\S+ \S+ )*)(\S+\.yml)")
-SCRIPT_LINE = re.compile(r"scripts/([a-z]+)((?: [\w.:=/-]+)*)")
+SCRIPT_LINE = re.compile(r"scripts/([a-z_]+(?:\.py)?)((?: [\w.:=/-]+)*)")
 DEVELOPER_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|workspace)/")
 
 page_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -46,7 +46,7 @@ def test_advice_for_an_invalid_index_names_the_command(database: Database) -> No
     database.run(*JOBS)
     fail_to_build(database, "CREATE UNIQUE INDEX CONCURRENTLY one_per_company ON jobs (company)")
     text = database.command("check_indexes.py", form="text").text
-    assert "→ reindex.py --index public.one_per_company builds it anew" in text
+    assert "→ bundle-reindex --index public.one_per_company builds it anew" in text
 
 
 def test_index_that_is_being_built_is_not_called_invalid(database: Database) -> None:
