@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 # Two keys of one class: who conducts, and (shared) every connection on which a revision runs. The second
 # outlives a conductor that was killed, since a server process ends only after its statement.
@@ -80,6 +80,11 @@ class Database:
     def value(self, statement: str, values: Sequence[object] | None = None) -> Any:
         """The first column of the only row."""
         return self.rows(statement, values)[0][0]
+
+    def copy_out(self, query: str, file: IO[bytes]) -> None:
+        """The rows of a query as CSV with a header, in UTF-8."""
+        with self._connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8')", file)
 
     def revisions(self, version_table: str) -> tuple[str, ...]:
         """What the version table holds; nothing when it does not exist."""

@@ -86,6 +86,12 @@ options:
     description: Whether to undo revisions whose downgrade() is empty though their upgrade() is not.
     type: bool
     default: false
+  keep_lost_rows:
+    description:
+      - Directory, made when it is needed, in which O(state=downgraded) keeps what its statements drop or overwrite, a
+        compressed CSV file for each table and C(kept.json) about them, before the first of them runs.
+      - Where the SQL cannot be rendered offline nobody knows what it does, and all tables are kept.
+    type: path
 requirements: [python3-psycopg2]
 author: The bundle's maintainers
 """
@@ -159,6 +165,11 @@ unknown:
   type: list
   elements: str
   returned: always
+kept_rows:
+  description: What O(keep_lost_rows) kept, or would; each a table, the columns lost (none, the whole table), the rows.
+  type: list
+  elements: dict
+  returned: with state=downgraded
 sql:
   description: The SQL of the revisions.
   type: str
@@ -177,6 +188,7 @@ output:
 
 import pwd
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +197,7 @@ from ansible.module_utils.alembic_process import AlembicProcess, ProcessError, r
 from ansible.module_utils.alembic_runner import MigrationFailedError, Runner
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.database_url import DatabaseUrlError, parse, scrub, secrets_in
+from ansible.module_utils.downgrade_losses import everything, keep, read_losses
 from ansible.module_utils.revision_files import load
 from ansible.module_utils.revisions import Revision, RevisionError, RevisionGraph, as_dict, shown
 
@@ -224,6 +237,7 @@ class Alembic:
             "invalid_indexes": [],
             "leftovers_ended": [],
             "rights_changed": [],
+            "kept_rows": [],
             "unknown": [],
             "invocation": {"module_args": {**self.params, "database_url": _HIDDEN, "environment": _HIDDEN}},
         }
@@ -296,7 +310,7 @@ class Alembic:
                 "contain (its head is "
                 f"{', '.join(graph.heads) or 'base'}; {graph.nearest(unknown[0])}). A newer release has "
                 "migrated it: deploy "
-                "that release or a newer one, or first go back with that release's code (state: downgraded)."
+                "that release or a newer one, or go back to this one: playbooks/rollback.yml -e release_to=…"
             )
         if self.params["state"] == "current" and len(graph.heads) > 1:
             return ()
@@ -383,6 +397,8 @@ class Alembic:
         path = self._path(graph, current)
         if self.module._diff:
             self._render(graph, current, path)
+        if self.down and self.params["keep_lost_rows"]:
+            self._keep_lost_rows(graph, current, path)
         begin = (f"SET lock_timeout = {self.params['lock_timeout'] * 1000}", JOIN_MIGRATION)
         with self._process(self.params["database_url"], begin) as process:
             runner = Runner(
@@ -416,6 +432,28 @@ class Alembic:
             raise MigrationFailedError(
                 f"the database is at {self.result['after']} and should be at {expected}."
             )
+
+    def _keep_lost_rows(
+        self, graph: RevisionGraph, current: tuple[str, ...], path: tuple[Revision, ...]
+    ) -> None:
+        """Before the first statement: what is dropped afterwards is in nobody's hands any more."""
+        assert self.database
+        with self._process(parse(self.params["database_url"]).placeholder(), ()) as process:
+            sql, not_renderable = render(process, graph, current, path, down=True)
+        if not_renderable:
+            self.module.warn(
+                f"{', '.join(not_renderable)}: what this downgrade drops depends on the data, so all tables are kept."
+            )
+        losses = everything(self.database) if not_renderable else read_losses(sql)
+        directory = Path(self.params["keep_lost_rows"])
+        try:
+            kept = keep(self.database, losses, directory, besides=self.params["version_table"])
+        except OSError as error:
+            raise NotThereYetError(
+                f"nothing was undone, since what it drops could not be kept in {directory}: {error.strerror}. "
+                "Make room there, or name another directory."
+            ) from error
+        self.result["kept_rows"] = [asdict(one) for one in kept]
 
     def _clean_up(self, runner: Runner) -> str:
         """Drops what a failed CONCURRENTLY left; a sentence about what could not be dropped."""
@@ -483,6 +521,7 @@ def main() -> None:
             "read_only_tables": {"type": "list", "elements": "str", "default": ["alembic_version"]},
             "app_roles": {"type": "list", "elements": "str", "default": []},
             "allow_empty_downgrade": {"type": "bool", "default": False},
+            "keep_lost_rows": {"type": "path"},
         },
         supports_check_mode=True,
     )
