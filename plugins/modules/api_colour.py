@@ -35,6 +35,17 @@ options:
     description: Content of the colour's environment file. A difference is reported by the names of the settings.
     type: str
     default: ""
+  kept:
+    description:
+      - Whether the settings that I(release) last ran with are used in place of I(environment), those in I(secrets)
+        excepted. Where it never ran here, I(environment) is used.
+    type: bool
+    default: false
+  secrets:
+    description: Names of settings that are always those of I(environment), since they may have been rotated.
+    type: list
+    elements: str
+    default: []
   ready_url:
     description: URL on this host that answers 200 when the colour can serve.
     type: str
@@ -108,6 +119,10 @@ class Product:
         link = self.root / (colour or "")
         return link.readlink().name if colour and link.is_symlink() else None
 
+    def kept_file(self, release: str) -> Path:
+        """Return where the settings are that a release last ran with."""
+        return Path("/etc", self.name, "releases", f"{release}.env")
+
     def is_active(self, colour: str) -> bool:
         """Return whether the colour's unit runs, or is on its way."""
         state = systemctl("is-active", self.unit(colour)).stdout.strip()
@@ -136,6 +151,32 @@ def changed_settings(before: str, after: str) -> list[str]:
     old, new = settings(before), settings(after)
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     return names or ["(how the file is written)"] * (before != after)
+
+
+def with_kept(kept: str, environment: str, secrets: list[str]) -> str:
+    """Return the kept settings, with the comments (how the unit is written) and the secrets of `environment`."""
+    if not kept:
+        return environment
+    lines = {found["name"]: found[0] for found in SETTING.finditer(kept) if found["name"]}
+    now = {found["name"]: found[0] for found in SETTING.finditer(environment) if found["name"]}
+    lines.update({name: now[name] for name in secrets if name in now})
+    comments = [found[0] for found in SETTING.finditer(environment) if found["comment"]]
+    return "".join(f"{line}\n" for line in [*comments, *(lines[name] for name in sorted(lines))])
+
+
+def wanted_environment(module: AnsibleModule, product: Product) -> str:
+    """Return the content of the environment file that the colour is to have."""
+    environment, release = module.params["environment"], module.params["release"]
+    if not (module.params["kept"] and release):
+        return str(environment)
+    return with_kept(read(product.kept_file(release)), environment, module.params["secrets"])
+
+
+def forget_settings(product: Product) -> None:
+    """Remove the kept settings of releases that are gone: they have secrets that nobody needs any more."""
+    for path in product.kept_file("any").parent.glob("*.env"):
+        if not (product.root / "releases" / path.stem).is_dir():
+            path.unlink(missing_ok=True)
 
 
 def impossible_names(text: str) -> list[str]:
@@ -195,14 +236,22 @@ def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
     """Start the colour with the release and the settings, unless it runs with just these, and wait for it."""
     colour, release = module.params["colour"], module.params["release"]
     unit, environment = product.unit(colour), product.environment_file(colour)
-    before = read(environment)
-    different = changed_settings(before, module.params["environment"])
+    if not (module.check_mode or (product.root / "releases" / release / "manifest.json").exists()):
+        staged = sorted(path.parent.name for path in product.root.glob("releases/*/manifest.json"))
+        module.fail_json(
+            msg=f"Release {release} is not staged on this host; here are {', '.join(staged) or 'none'}. Name one of "
+            "them, or the ref of a release that can be built."
+        )
+    before, wanted = read(environment), wanted_environment(module, product)
+    different = changed_settings(before, wanted)
     runs = product.is_active(colour) and product.release(colour) == release and not different
     if not runs and not module.check_mode:
         # Stopped first: what a killed run left at work would answer below in the new one's place, and a run that is
         # killed from here on would leave the old code at work with files that say it is the new one.
         stop(product, colour, check_mode=False)
-        write(environment, module.params["environment"])
+        write(environment, wanted)
+        write(product.kept_file(release), wanted)
+        forget_settings(product)
         product.point(colour, f"releases/{release}")
         systemctl("daemon-reload")
         systemctl("start", "--no-block", unit)
@@ -262,6 +311,8 @@ def main() -> None:
             "colour": {"type": "str", "choices": list(COLOURS)},
             "release": {"type": "str"},
             "environment": {"type": "str", "default": "", "no_log": True},
+            "kept": {"type": "bool", "default": False},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "ready_url": {"type": "str"},
             "ready_timeout": {"type": "int", "default": 60},
         },
@@ -280,7 +331,7 @@ def main() -> None:
     product = Product(module.params["name"], module.params["root"])
     state, colour = module.params["state"], module.params["colour"]
     if state == "asked":
-        result = ask(product, module.params["environment"])
+        result = ask(product, wanted_environment(module, product))
     elif state == "ready":
         result = make_ready(module, product)
     elif state == "promoted":

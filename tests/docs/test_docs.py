@@ -91,6 +91,9 @@ def names() -> frozenset[str]:
         for file in ROOT.glob(pattern):
             if file.name != "vault.yml":
                 found |= words_in(yaml.safe_load(file.read_text()) or {})
+    # What an operator may hand to a playbook, as in -e release_to=…: a default asks whether it is there.
+    for file in ROOT.glob("roles/*/defaults/*.yml"):
+        found |= set(re.findall(r"{{ (\w+) \| default\('", file.read_text()))
     for folder in ("modules", "filter", "lookup", "action", "module_utils"):
         found |= {path.stem for path in (ROOT / "plugins" / folder).glob("*.py")}
     return frozenset(found)

@@ -11,7 +11,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from api_colour import Product, changed_settings, impossible_names, is_ready, read, write
+from api_colour import (
+    Product,
+    changed_settings,
+    impossible_names,
+    is_ready,
+    read,
+    settings,
+    with_kept,
+    write,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from real_module import run
@@ -185,3 +194,53 @@ def test_answer_that_is_no_http_is_said() -> None:
         thread.start()
         assert "SSH-2.0" in str(is_ready(f"http://127.0.0.1:{listening.getsockname()[1]}/"))
         thread.join()
+
+
+KEPT = file_of({"DATABASE_URL": "old", "JWT": "old", "LIMIT": "10", "GONE": "1"})
+NOW = file_of({"DATABASE_URL": "new", "JWT": "new", "LIMIT": "20", "ADDED": "1"}).replace(
+    "unit abc", "unit def"
+)
+
+
+def test_a_release_gets_the_settings_back_that_it_had_and_the_secrets_of_now() -> None:
+    wanted = with_kept(KEPT, NOW, ["DATABASE_URL", "JWT"])
+    assert settings(wanted) == {
+        "# unit def": "",
+        "DATABASE_URL": "new",
+        "JWT": "new",
+        "LIMIT": "10",
+        "GONE": "1",
+    }
+
+
+def test_a_secret_of_several_lines_comes_over_whole() -> None:
+    key = 'one\n"two"\\three'
+    assert (
+        settings(with_kept(KEPT, file_of({"JWT": key}), ["JWT"]))["JWT"]
+        == settings(file_of({"JWT": key}))["JWT"]
+    )
+
+
+def test_a_release_that_never_ran_here_gets_the_settings_of_now() -> None:
+    assert with_kept("", NOW, ["JWT"]) == NOW
+
+
+def test_the_same_settings_twice_are_no_change() -> None:
+    once = with_kept(KEPT, NOW, ["JWT"])
+    assert with_kept(once, NOW, ["JWT"]) == once
+
+
+def test_a_release_that_is_not_staged_is_named_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "releases" / "aaa").mkdir(parents=True)
+    (tmp_path / "releases" / "aaa" / "manifest.json").write_text("{}")
+    done = run(
+        "api_colour",
+        name="shop",
+        root=str(tmp_path),
+        state="ready",
+        colour="blue",
+        release="bbb",
+        ready_url="http://127.0.0.1:1/",
+    )
+    assert done["failed"]
+    assert "Release bbb is not staged on this host; here are aaa." in done["msg"]

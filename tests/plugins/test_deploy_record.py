@@ -59,7 +59,7 @@ def test_deploying_the_same_pair_again_keeps_the_previous_one(tmp_path: Path) ->
 def test_previous_pair_is_the_newest_other_than_the_present_one(pairs: list[dict[str, str]]) -> None:
     after: dict[str, Any] = {}
     for pair in pairs:
-        after = next_record(after, pair)
+        after = next_record(after, {**pair, "outcome": "deployed"})
     distinct = [pair for index, pair in enumerate(pairs) if index == 0 or pair != pairs[index - 1]]
     assert after == {"pair": distinct[-1], "previous": distinct[-2] if len(distinct) > 1 else None}
 
@@ -126,3 +126,98 @@ def test_damaged_record_is_named_and_the_deploy_is_logged_all_the_same(tmp_path:
     assert done["failed"]
     assert f"{tmp_path}/record.json is damaged" in done["msg"]
     assert log(tmp_path)[0]["release"] == "aaa"
+
+
+def hold(directory: Path, to: dict[str, str], from_: dict[str, str]) -> dict[str, Any]:
+    """The record once a rollback to a pair has begun."""
+    run("deploy_record", **options(directory, to, "held", **{"from": from_["release"], "by": "ada"}))
+    return on_disk(directory)
+
+
+def rolled_back(directory: Path) -> dict[str, Any]:
+    """The record after a rollback from B to A."""
+    record(directory, A)
+    record(directory, B)
+    hold(directory, A, B)
+    record(directory, A, "rolled back")
+    return on_disk(directory)
+
+
+def test_a_hold_is_there_before_anything_moves(tmp_path: Path) -> None:
+    record(tmp_path, A)
+    record(tmp_path, B)
+    found = hold(tmp_path, A, B)
+    assert (found["pair"], found["previous"]) == (B, A)
+    assert (found["hold"]["pair"], found["hold"]["refused"], found["hold"]["by"]) == (A, ["bbb"], "ada")
+
+
+def test_a_rollback_moves_the_pair_and_keeps_the_hold(tmp_path: Path) -> None:
+    found = rolled_back(tmp_path)
+    assert (found["pair"], found["previous"], found["hold"]["refused"]) == (A, B, ["bbb"])
+
+
+def test_a_schema_that_stayed_is_what_is_held(tmp_path: Path) -> None:
+    record(tmp_path, A)
+    record(tmp_path, B)
+    hold(tmp_path, A, B)
+    stayed = {"release": "aaa", "revision": "2"}
+    record(tmp_path, stayed, "rolled back")
+    assert on_disk(tmp_path)["hold"]["pair"] == stayed
+
+
+def test_a_rollback_of_a_rollback_refuses_the_other_release(tmp_path: Path) -> None:
+    rolled_back(tmp_path)
+    hold(tmp_path, B, A)
+    record(tmp_path, B, "rolled back")
+    found = on_disk(tmp_path)
+    assert (found["pair"], found["previous"], found["hold"]["refused"]) == (B, A, ["aaa"])
+
+
+def test_two_rollbacks_refuse_what_both_left(tmp_path: Path) -> None:
+    record(tmp_path, A)
+    rolled_back(tmp_path)
+    assert hold(tmp_path, {"release": "old", "revision": "0"}, A)["hold"]["refused"] == ["aaa", "bbb"]
+
+
+def test_deploying_the_held_release_keeps_the_hold(tmp_path: Path) -> None:
+    rolled_back(tmp_path)
+    record(tmp_path, A)
+    assert on_disk(tmp_path)["hold"]["refused"] == ["bbb"]
+
+
+def test_deploying_another_release_ends_the_hold(tmp_path: Path) -> None:
+    rolled_back(tmp_path)
+    record(tmp_path, {"release": "ccc", "revision": "3"})
+    assert "hold" not in on_disk(tmp_path)
+
+
+def test_a_hold_that_is_lifted_is_gone_and_the_pair_stays(tmp_path: Path) -> None:
+    rolled_back(tmp_path)
+    record(tmp_path, A, "lifted")
+    assert on_disk(tmp_path) == {"pair": A, "previous": B}
+
+
+@pytest.mark.parametrize("before", [None, {"pair": A, "refused": ["bbb"], "by": None, "at": "then"}])
+def test_a_rollback_that_failed_leaves_the_hold_of_before(
+    tmp_path: Path, before: dict[str, Any] | None
+) -> None:
+    record(tmp_path, A)
+    record(tmp_path, B)
+    hold(tmp_path, A, B)
+    run("deploy_record", **options(tmp_path, A, "failed", hold_before=before or {}, error="not ready"))
+    found = on_disk(tmp_path)
+    assert (found["pair"], found.get("hold")) == (B, before)
+
+
+def test_without_an_entry_the_record_is_only_read(tmp_path: Path) -> None:
+    record(tmp_path, A)
+    before = log(tmp_path)
+    done = run("deploy_record", record=str(tmp_path / "record.json"), log=str(tmp_path / "log/deploys.jsonl"))
+    assert (done["changed"], done["record"]) == (False, {"pair": A, "previous": None})
+    assert log(tmp_path) == before
+
+
+def test_an_outcome_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    done = record(tmp_path, A, "half done")
+    assert "it is one of deployed, rolled back, failed, held, lifted" in done["msg"]
+    assert not (tmp_path / "record.json").exists()

@@ -1,0 +1,87 @@
+"""Releases to deploy in a test: the application of this repository, changed, in a repository of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from shared.landscape import ROOT
+
+MIGRATION = '''"""{message}."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{after}"
+branch_labels = depends_on = None
+
+
+def upgrade() -> None:
+    {up}
+
+
+def downgrade() -> None:
+    {down}
+'''
+
+
+class Releases:
+    """A git repository with the application as it is at HEAD; each release is a tag, built on the one before."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True)
+        archive = subprocess.run(
+            ["git", "-C", str(ROOT), "archive", "HEAD", "backend"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        subprocess.run(["tar", "-x", "-C", str(directory)], input=archive.stdout, check=True, timeout=60)
+        self._git("init", "--quiet")
+        self.tag("base")
+
+    def tag(self, name: str, files: dict[str, str] | None = None, *, after: str = "") -> dict[str, Any]:
+        """Commit the files (below backend/) as a release and return the variables that name it.
+
+        `after` is the release that it builds on, the newest one if it is empty.
+        """
+        if after:
+            self._git("checkout", "--quiet", "--detach", after)
+        for path, content in (files or {}).items():
+            file = self.directory / "backend" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--allow-empty", "--message", name)
+        self._git("tag", "--force", name)
+        return self.named(name)
+
+    def named(self, name: str) -> dict[str, Any]:
+        """The variables that name a release of this repository."""
+        return {"release_repository": str(self.directory), "release_ref": name}
+
+    def read(self, path: str) -> str:
+        """A file of the newest release."""
+        return (self.directory / "backend" / path).read_text()
+
+    def _git(self, *words: str) -> None:
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        command = ["git", "-C", str(self.directory), *who, *words]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def migration(
+    revision: str, after: str, up: str, down: str = "pass", message: str = "A change"
+) -> dict[str, str]:
+    """A migration as a file; bodies are Python, a statement a line."""
+    text = MIGRATION.format(
+        message=message,
+        revision=revision,
+        after=after,
+        up=up.replace("\n", "\n    "),
+        down=down.replace("\n", "\n    "),
+    )
+    return {f"alembic/versions/{revision}_test.py": text}
