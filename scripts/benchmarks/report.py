@@ -1,4 +1,6 @@
-"""What a benchmark hands back: rows of (what, baseline, ours, ratio), for a table or a JSON file."""
+"""What a benchmark hands back: rows of (what, baseline, ours, ratio), for a table or a JSON file, and the limits
+that were missed.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +45,7 @@ class Report:
         baseline_name: the heading of the baseline's column, e.g. "stock".
         rows: the comparisons.
         notes: lines to print under the table.
+        misses: a line for each limit that was not kept.
         details: everything measured, for the JSON file.
     """
 
@@ -50,6 +53,7 @@ class Report:
     baseline_name: str
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
     def table(self) -> str:
@@ -75,6 +79,33 @@ class Report:
             for line in lines
         )
         return "\n".join([text, *self.notes])
+
+    def at_most(self, what: str, limit: float, measured: float, unit: str) -> None:
+        """Add a row that compares a measurement with what it may be at most; more is a miss."""
+        self.rows.append(compare(what, [limit], [measured], unit))
+        if not measured <= limit:
+            self.misses.append(
+                f"{what}: {_number(measured)} {unit}, at most {_number(limit)} was to be shown"
+            )
+
+    def at_least(self, what: str, limit: float, measured: float, unit: str) -> None:
+        """Take note of a measurement; less than `limit` is a miss."""
+        self.notes.append(f"{what}: {_number(measured)} {unit} (at least {_number(limit)})")
+        if not measured >= limit:
+            self.misses.append(
+                f"{what}: {_number(measured)} {unit}, at least {_number(limit)} was to be shown"
+            )
+
+    def conclude(self, json_file: Path | None) -> int:
+        """Print the table and then what was missed, and write the file; return the exit status: 1 with misses."""
+        print(self.table())
+        if json_file:
+            self.write_json(json_file)
+        if not self.misses:
+            return 0
+        print(f"\n{len(self.misses)} limit{'s' * (len(self.misses) > 1)} missed:")
+        print("\n".join(f"  {miss}" for miss in self.misses))
+        return 1
 
     def write_json(self, path: Path) -> None:
         """Write all of the report to `path`."""
@@ -105,4 +136,6 @@ def compare(what: str, baseline: Sequence[float], ours: Sequence[float], unit: s
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"

@@ -102,7 +102,19 @@ def load(
         )
     if done.returncode != 0:
         raise BenchmarkError(f"wrk {origin} ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return Load(**json.loads(done.stdout.strip().splitlines()[-1]))
+    return parse(done.stdout)
+
+
+def parse(output: str) -> Load:
+    """What came of a load, from what wrk printed: its own report, and then our line.
+
+    Raises:
+        BenchmarkError: if the line is not there.
+    """
+    last = (output.strip().splitlines() or [""])[-1]
+    if not last.startswith('{"requests"'):
+        raise BenchmarkError(f"wrk printed no figures; the end of its output:\n{output[-2000:]}")
+    return Load(**json.loads(last))
 
 
 def on_host(host: Host, origin: str, path: str, *, connections: int, seconds: int) -> Load:
@@ -116,4 +128,4 @@ def on_host(host: Host, origin: str, path: str, *, connections: int, seconds: in
         f"BENCH_REQUESTS=/tmp/bench.requests taskset -c 0 wrk -t1 -c{connections} -d{seconds}s"
         f" --script /tmp/bench.lua {origin}"
     )
-    return Load(**json.loads(output.strip().splitlines()[-1]))
+    return parse(output)
