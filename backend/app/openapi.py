@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.examples import add_examples
 from app.problems import MEDIA_TYPE, Problem
 
 DESCRIPTION = """\
@@ -97,6 +98,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             _tell_errors(path, method, operation)
+    add_examples(made)
     return made
 
 

@@ -18,21 +18,37 @@ class PersonalData(BaseModel):
     """
 
     user: Row = Field(examples=[{"id": 7, "email": "ada.byron@example.com", "role": "candidate"}])
-    candidate: Row | None
-    candidate_cvs: list[Row]
-    experiences: list[Row]
-    educations: list[Row]
-    skills: list[Row]
-    job_applications: list[Row]
-    employer: Row | None
-    jobs: list[Row]
-    notifications: list[Row]
-    notifications_archive: list[Row]
-    accounts: list[Row]
-    sessions: list[Row]
-    password_reset_tokens: list[Row]
-    verification_tokens: list[Row]
-    changes: list[Row]
+    candidate: Row | None = Field(
+        examples=[{"id": 5, "user_id": 7, "location": "Lyon", "title": "Data Engineer"}]
+    )
+    candidate_cvs: list[Row] = Field(examples=[[{"id": 61, "candidate_id": 5, "filename": "cv-2026.pdf"}]])
+    experiences: list[Row] = Field(
+        examples=[[{"id": 31, "candidate_id": 5, "title": "Data Engineer", "company": "Atelier Nova"}]]
+    )
+    educations: list[Row] = Field(
+        examples=[[{"id": 41, "candidate_id": 5, "degree": "Master", "school": "INSA Toulouse"}]]
+    )
+    skills: list[Row] = Field(
+        examples=[[{"id": 51, "candidate_id": 5, "name": "SQL", "level": 4, "category": "technical"}]]
+    )
+    job_applications: list[Row] = Field(
+        examples=[[{"id": 11, "candidate_id": 5, "job_id": 7, "status": "applied"}]]
+    )
+    employer: Row | None = Field(examples=[None])
+    jobs: list[Row] = Field(examples=[[]])
+    notifications: list[Row] = Field(
+        examples=[[{"id": 21, "user_id": 7, "type": "system", "title": "Hello", "message": "Welcome"}]]
+    )
+    notifications_archive: list[Row] = Field(examples=[[]])
+    accounts: list[Row] = Field(
+        examples=[[{"id": 81, "user_id": 7, "provider": "google", "scope": "openid email"}]]
+    )
+    sessions: list[Row] = Field(examples=[[{"id": 91, "user_id": 7, "expires": "2026-02-05T09:30:00+00:00"}]])
+    password_reset_tokens: list[Row] = Field(examples=[[]])
+    verification_tokens: list[Row] = Field(examples=[[]])
+    changes: list[Row] = Field(
+        examples=[[{"id": 71, "table_name": "users", "row_id": 7, "action": "update"}]]
+    )
 
 
 _OF_USER = "user_id = :user_id"

@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 
+from app.examples import example_of
 from harness.migrations import module
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -133,6 +135,28 @@ def test_every_model_that_is_sent_has_examples(document: dict[str, Any]) -> None
         for reference in references(operation.get("requestBody"))
     }
     assert [name for name in sorted(sent) if "example" not in json.dumps(schemas[name])] == []
+
+
+def test_every_answer_of_success_with_a_body_has_an_example_that_keeps_to_its_schema(
+    document: dict[str, Any],
+) -> None:
+    bodies = 0
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values():
+                if status < "300":
+                    # References in the schema are to the whole description.
+                    schema = {**content["schema"], "components": document["components"]}
+                    jsonschema_rs.validate(schema, content["example"], validate_formats=True)
+                    assert content["example"] not in ({}, []), name
+                    bodies += 1
+    assert bodies > 40
+
+
+def test_a_field_of_which_no_example_can_be_made_is_named() -> None:
+    schemas = {"Answer": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    with pytest.raises(LookupError, match=r"Answer\.city has no example"):
+        example_of({"type": "array", "items": {"$ref": "#/components/schemas/Answer"}}, schemas, "list")
 
 
 def test_the_command_prints_the_same_description(document: dict[str, Any]) -> None:

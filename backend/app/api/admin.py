@@ -26,7 +26,9 @@ class Change(BaseModel):
     changed_at: datetime
     action: Literal["update", "soft_delete", "restore", "delete"]
     actor_id: int | None = Field(description="The user; none for a change that no request made", examples=[5])
-    request_id: str | None = Field(description="As in the log and in the answer to that request")
+    request_id: str | None = Field(
+        description="As in the log and in the answer to that request", examples=["5f0c9d2e4b7a4c0e"]
+    )
     changed: dict[str, list[Any] | None] = Field(
         description="By column, the value before and after; null where values are not kept, as they may be"
         " personal",

@@ -47,7 +47,7 @@ class ApplicationPage(BaseModel):
     """A page of applications; without `next_cursor` it is the last."""
 
     items: list[MyApplication]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MjAyNi0wMS0wNlQwOTozMDowMCswMDowMHw3"])
 
 
 # One text for all pages and filters; see app/api/jobs.py.

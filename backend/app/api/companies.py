@@ -25,15 +25,15 @@ class Company(BaseModel):
 
     id: int = Field(examples=[3])
     name: str = Field(examples=["Atelier Nova"])
-    description: str | None
+    description: str | None = Field(examples=["We build tools for people who build."])
     industry: str | None = Field(examples=["Software"])
     size: str | None = Field(examples=["11-50"])
-    website_url: str | None
-    linkedin_url: str | None
-    address: str | None
+    website_url: str | None = Field(examples=["https://nova.example.com"])
+    linkedin_url: str | None = Field(examples=["https://www.linkedin.com/company/nova"])
+    address: str | None = Field(examples=["12 rue de la République"])
     city: str | None = Field(examples=["Lyon"])
     country: str | None = Field(examples=["France"])
-    logo_url: str | None
+    logo_url: str | None = Field(examples=["https://nova.example.com/logo.png"])
 
 
 class CompanyChanges(Changes):

@@ -58,9 +58,9 @@ class Cv(BaseModel):
     """A CV as it is stored."""
 
     id: int = Field(examples=[61])
-    filename: str
-    file_path: str
-    file_size: int | None
+    filename: str = Field(examples=["cv-2026.pdf"])
+    file_path: str = Field(examples=["/cv/5/cv-2026.pdf"])
+    file_size: int | None = Field(examples=[48_000])
     is_active: bool | None
     created_at: datetime | None
 

@@ -22,21 +22,21 @@ ONLY_EMPLOYERS: dict[int | str, dict[str, Any]] = {403: {"description": "Only fo
 class JobCounts(BaseModel):
     """Jobs by status; deleted ones do not count."""
 
-    draft: int = 0
-    published: int = 0
-    closed: int = 0
-    archived: int = 0
+    draft: int = Field(0, examples=[2])
+    published: int = Field(0, examples=[5])
+    closed: int = Field(0, examples=[3])
+    archived: int = Field(0, examples=[1])
 
 
 class ApplicationCounts(BaseModel):
     """Applications by status; withdrawn ones do not count."""
 
-    applied: int = 0
-    viewed: int = 0
-    shortlisted: int = 0
-    interview: int = 0
-    rejected: int = 0
-    accepted: int = 0
+    applied: int = Field(0, examples=[6])
+    viewed: int = Field(0, examples=[2])
+    shortlisted: int = Field(0, examples=[2])
+    interview: int = Field(0, examples=[1])
+    rejected: int = Field(0, examples=[1])
+    accepted: int = Field(0, examples=[0])
 
 
 class NewestApplication(BaseModel):
@@ -80,13 +80,13 @@ class Breakdown(BaseModel):
 class Statistics(BaseModel):
     """Figures of the employer's jobs as they were when they were last counted for all employers."""
 
-    jobs: int = 0
-    published_jobs: int = 0
-    views: int = 0
-    applications: int = 0
-    shortlisted: int = 0
-    accepted: int = 0
-    rejected: int = 0
+    jobs: int = Field(0, examples=[11])
+    published_jobs: int = Field(0, examples=[5])
+    views: int = Field(0, examples=[120])
+    applications: int = Field(0, examples=[12])
+    shortlisted: int = Field(0, examples=[2])
+    accepted: int = Field(0, examples=[0])
+    rejected: int = Field(0, examples=[1])
     last_applied_at: datetime | None = None
     refreshed_at: datetime | None = Field(None, description="None when they were not counted yet")
 

@@ -36,7 +36,7 @@ class Decided(ApplicationMade):
     """The application after the decision."""
 
     viewed_at: datetime | None
-    notes: str | None
+    notes: str | None = Field(examples=["Call on Monday"])
     next_statuses: list[ApplicationStatus] = Field(description="Where it may go from here")
 
 

@@ -52,12 +52,12 @@ class Education(BaseModel):
     """A degree or a course as it is stored."""
 
     id: int = Field(examples=[41])
-    degree: str
-    school: str
-    location: str | None
+    degree: str = Field(examples=["Master"])
+    school: str = Field(examples=["INSA Toulouse"])
+    location: str | None = Field(examples=["Lyon"])
     start_date: date
     end_date: date | None
-    description: str | None
+    description: str | None = Field(examples=["Machine learning and statistics"])
 
 
 @router.get("", responses=parts.LIST_RESPONSES)

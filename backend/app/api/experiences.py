@@ -63,13 +63,13 @@ class Experience(BaseModel):
     """A position as it is stored."""
 
     id: int = Field(examples=[31])
-    title: str
-    company: str
-    location: str | None
+    title: str = Field(examples=["Data Engineer"])
+    company: str = Field(examples=["Atelier Nova"])
+    location: str | None = Field(examples=["Lyon"])
     start_date: date
     end_date: date | None
     is_current: bool | None
-    description: str | None
+    description: str | None = Field(examples=["Kept the data of a hospital flowing."])
 
 
 @router.get("", responses=parts.LIST_RESPONSES)

@@ -31,9 +31,9 @@ class JobRecord(BaseModel):
     status: JobStatus
     title: str = Field(examples=["Data Engineer"])
     description: str = Field(examples=["You keep our data flowing."])
-    requirements: str | None
-    responsibilities: str | None
-    benefits: str | None
+    requirements: str | None = Field(examples=["Three years of SQL"])
+    responsibilities: str | None = Field(examples=["Pipelines, from planning to handover"])
+    benefits: str | None = Field(examples=["Meal vouchers, health insurance"])
     location: str | None = Field(examples=["Lyon"])
     location_type: LocationType
     job_type: JobType
@@ -75,7 +75,7 @@ class OwnJobPage(BaseModel):
     """A page of own jobs; without `next_cursor` it is the last."""
 
     items: list[OwnJob]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MjAyNi0wMS0wNlQwOTozMDowMCswMDowMHw3"])
 
 
 class OwnJobFilter(PageFilter):

@@ -61,7 +61,7 @@ class JobPage(BaseModel):
     """A page of jobs; without `next_cursor` it is the last."""
 
     items: list[JobSummary]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MjAyNi0wMS0wNlQwOTozMDowMCswMDowMHw3"])
 
 
 # One text for all filters, not one put together for each request: that costs more than to run it. PostgreSQL

@@ -45,7 +45,7 @@ class SlowQuery(BaseModel):
 class SlowQueries(BaseModel):
     """Statements that take `threshold_ms` or more on average, the slowest first."""
 
-    threshold_ms: float
+    threshold_ms: float = Field(examples=[100.0])
     queries: list[SlowQuery]
 
 
@@ -58,8 +58,8 @@ class Index(BaseModel):
     is_valid: bool = Field(description="False after a build that failed: drop it and build it again")
     is_unique: bool
     scans: int = Field(examples=[51234])
-    tuples_read: int
-    tuples_fetched: int
+    tuples_read: int = Field(examples=[51234])
+    tuples_fetched: int = Field(examples=[49871])
     share_of_table_scans: float | None = Field(description="None when nobody read the table", examples=[0.8])
     bytes: int = Field(examples=[8192])
     definition: str = Field(examples=["CREATE INDEX idx_jobs_status_job_type ON public.jobs …"])
@@ -76,8 +76,8 @@ class TableCache(BaseModel):
 
     schema_: str = Field(alias="schema", examples=["public"])
     table: str = Field(examples=["jobs"])
-    hits: int
-    reads: int
+    hits: int = Field(examples=[99000])
+    reads: int = Field(examples=[1000])
     ratio: float | None = Field(examples=[0.99])
 
 
@@ -88,8 +88,8 @@ class CacheHitRatio(BaseModel):
     status: Literal["healthy", "needs tuning", "unknown"] = Field(
         description=f"healthy from {ENOUGH_HITS:g} on"
     )
-    hits: int
-    reads: int
+    hits: int = Field(examples=[99000])
+    reads: int = Field(examples=[1000])
     since: datetime | None = Field(description="When these statistics were last reset")
     tables: list[TableCache] = Field(description="Those that read the most first")
 
@@ -100,10 +100,10 @@ class TableSize(BaseModel):
     schema_: str = Field(alias="schema", examples=["public"])
     table: str = Field(examples=["jobs"])
     total_bytes: int = Field(examples=[1048576])
-    table_bytes: int
-    index_bytes: int
-    live_rows: int = Field(description="An estimate")
-    dead_rows: int = Field(description="An estimate")
+    table_bytes: int = Field(examples=[786432])
+    index_bytes: int = Field(examples=[262144])
+    live_rows: int = Field(description="An estimate", examples=[4900])
+    dead_rows: int = Field(description="An estimate", examples=[100])
     dead_ratio: float | None = Field(description="None for an empty table", examples=[0.02])
     last_vacuum: datetime | None
     last_analyze: datetime | None

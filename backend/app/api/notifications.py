@@ -38,7 +38,7 @@ class NotificationPage(BaseModel):
     """A page of notifications; without `next_cursor` it is the last."""
 
     items: list[Notification]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MjAyNi0wMS0wNlQwOTozMDowMCswMDowMHw3"])
 
 
 class NotificationFilter(PageFilter):

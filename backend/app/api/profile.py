@@ -46,18 +46,18 @@ class Profile(BaseModel):
     first_name: str = Field(examples=["Ada"])
     last_name: str = Field(examples=["Byron"])
     email: str = Field(examples=["ada.byron@example.com"])
-    phone: str | None
-    location: str | None
-    linkedin_url: str | None
-    website_url: str | None
-    profile_picture_url: str | None
+    phone: str | None = Field(examples=["+33 6 12 34 56 78"])
+    location: str | None = Field(examples=["Lyon"])
+    linkedin_url: str | None = Field(examples=["https://www.linkedin.com/in/ada-byron"])
+    website_url: str | None = Field(examples=["https://ada.example.com"])
+    profile_picture_url: str | None = Field(examples=["https://files.example.com/ada.jpg"])
     title: str | None = Field(examples=["Data Engineer"])
-    summary: str | None
-    years_experience: int | None
-    salary_expectation_min: int | None
-    salary_expectation_max: int | None
-    cv_url: str | None
-    cv_filename: str | None
+    summary: str | None = Field(examples=["I like data that fits."])
+    years_experience: int | None = Field(examples=[7])
+    salary_expectation_min: int | None = Field(examples=[45_000])
+    salary_expectation_max: int | None = Field(examples=[55_000])
+    cv_url: str | None = Field(examples=["https://files.example.com/cv.pdf"])
+    cv_filename: str | None = Field(examples=["cv-2026.pdf"])
     cv_uploaded_at: datetime | None
 
 

@@ -39,7 +39,7 @@ class ReceivedPage(BaseModel):
     """A page of received applications; without `next_cursor` it is the last."""
 
     items: list[ReceivedApplication]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MjAyNi0wMS0wNlQwOTozMDowMCswMDowMHw3"])
 
 
 class ReceivedFilter(PageFilter):
@@ -53,12 +53,14 @@ class ApplicationDetails(ReceivedApplication):
 
     job_title: str = Field(examples=["Data Engineer"])
     candidate_email: str = Field(examples=["ada.byron@example.com"])
-    candidate_phone: str | None
-    candidate_location: str | None
-    cover_letter: str | None
-    cover_letter_url: str | None
-    cv_url: str | None
-    notes: str | None = Field(description="The employer's own; candidates do not see them")
+    candidate_phone: str | None = Field(examples=["+33 6 12 34 56 78"])
+    candidate_location: str | None = Field(examples=["Lyon"])
+    cover_letter: str | None = Field(examples=["I would like to work with you."])
+    cover_letter_url: str | None = Field(examples=["https://files.example.com/letter.pdf"])
+    cv_url: str | None = Field(examples=["https://files.example.com/cv.pdf"])
+    notes: str | None = Field(
+        description="The employer's own; candidates do not see them", examples=["Call on Monday"]
+    )
     next_statuses: list[ApplicationStatus] = Field(description="Where it may go from here")
 
 

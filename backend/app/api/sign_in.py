@@ -61,8 +61,8 @@ class Me(BaseModel):
     last_name: str = Field(examples=["Byron"])
     role: Literal["candidate", "employer", "admin"]
     candidate_id: int | None = Field(examples=[5])
-    employer_id: int | None
-    company_id: int | None
+    employer_id: int | None = Field(examples=[None])
+    company_id: int | None = Field(examples=[None])
 
 
 @router.post(

@@ -42,8 +42,8 @@ class Skill(BaseModel):
     """A skill as it is stored."""
 
     id: int = Field(examples=[51])
-    name: str
-    level: int
+    name: str = Field(examples=["SQL"])
+    level: int = Field(examples=[4])
     category: Category
 
 
