@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import psycopg
 
-from app import housekeeping
+from app import housekeeping, role_cli
 from app.auth import make_token
 from app.data_check import command as check_data
 from app.database import connection_parameters
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     mint.set_defaults(run=token)
     described = named.add_parser("openapi", help="print the API's description (OpenAPI) as JSON")
     described.set_defaults(run=openapi)
+    role_cli.add_to(named)
     add_commands(named)
     check_data.add_to(named)
     housekeeping.add_to(named)

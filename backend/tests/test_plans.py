@@ -18,7 +18,8 @@ from harness.migrations import module
 from harness.plans import plan_of
 
 JOBS, APPLICATIONS = 20_000, 100_000
-HOT = {"jobs", "job_applications", "notifications"}
+# What grows with the product. Companies do too, but the list may look all of their 400 names up at once.
+GROWING = {"jobs", "job_applications", "notifications", "users", "candidates"}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,8 @@ def filled(cluster: Cluster, template: Database) -> Iterator[Database]:
     done = module("app.sample_data", *sizes, DATABASE_URL=made.url("app"))
     assert done.returncode == 0, done.stderr
     made.run("VACUUM ANALYZE")
+    # As in production on an SSD, by the formulas of the bundle's role postgresql.
+    made.run(f"ALTER DATABASE {made.name} SET random_page_cost = 1.1")
     yield made
     cluster.drop(made)
 
@@ -101,7 +104,7 @@ def test_a_search_reads_by_an_index(filled: Database, busy: Busy, name: str) -> 
     wanted, expected = SEARCHES[name]
     given = {key: busy.company if value == "busy" else value for key, value in wanted.items()}
     plan = plan_of(filled, jobs.LIST, **jobs.list_values(jobs.JobFilter(**given)))
-    assert plan.sequential & HOT == set(), plan.text
+    assert plan.sequential & GROWING == set(), plan.text
     assert expected <= plan.indexes, plan.text
 
 
@@ -193,8 +196,18 @@ def test_a_hot_path_reads_by_an_index(filled: Database, busy: Busy, name: str) -
     make, expected = STATEMENTS[name]
     statement, values = make(filled, busy)
     plan = plan_of(filled, statement, **values)
-    assert plan.sequential & HOT == set(), plan.text
+    assert plan.sequential & GROWING == set(), plan.text
     assert expected <= plan.indexes, plan.text
+
+
+@pytest.mark.parametrize("name", ["dashboard", "breakdown", "breakdown of one job"])
+def test_the_figures_of_an_employer_read_no_table_from_one_end_to_the_other(
+    filled: Database, busy: Busy, name: str
+) -> None:
+    make, _ = STATEMENTS[name]
+    statement, values = make(filled, busy)
+    plan = plan_of(filled, statement, **values)
+    assert plan.sequential == set(), plan.text
 
 
 @pytest.mark.parametrize("status", ["applied", "rejected"])
