@@ -12,8 +12,9 @@ import sys
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Engine, create_engine, make_url, pool
+from sqlalchemy import Connection, Engine
 
+from app.migration_engine import migration_engine
 from app.models import Base
 
 config = context.config
@@ -35,15 +36,11 @@ def run(connection: Connection | None, **options: Any) -> None:
 
 
 def engine_from_environment() -> Engine:
-    """A synchronous engine without a pool: one command, one connection."""
+    """The engine for DATABASE_URL."""
     url = os.environ.get("DATABASE_URL")
     if not url:
         sys.exit("DATABASE_URL is missing; write postgresql+psycopg://MIGRATOR:PASSWORD@HOST:5432/DATABASE")
-    return create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        poolclass=pool.NullPool,
-        connect_args={"application_name": "intowork-alembic"},
-    )
+    return migration_engine(url)
 
 
 if context.is_offline_mode():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 
 import pytest
 import sqlalchemy.exc
 
-from harness.checksums import Columns, checksums, columns
+from harness.checksums import Checksum, Columns, checksums, columns
 from harness.cluster import Cluster, Database
 from harness.interruption import killed_in, normal
 from harness.migrations import (
@@ -54,7 +53,7 @@ class Prepared:
     before: Database
     after: Database
     held: Columns
-    rows: dict[str, tuple[int, Decimal]]
+    rows: dict[str, Checksum]
     schemas: dict[str, str]
     """The schema that each direction arrives at."""
 
