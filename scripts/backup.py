@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 sys.path[0] = str(Path(__file__).resolve().parent)
 
 from toolbox import dumps, output, pgbackrest, settings  # noqa: E402  (the path above has to be there first)
+from toolbox.job import EndedError, end_in_order, keep_figures, told  # noqa: E402
 from toolbox.lock import LockedError, only_one  # noqa: E402
 from toolbox.user import become  # noqa: E402
 
@@ -34,10 +33,6 @@ One backup runs at a time. {output.EXIT_STATUS_HELP}.
 """
 
 
-class EndedError(Exception):
-    """systemd's time limit, or a person, ends the job."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Make one backup, leave its figures, say what was made."""
     parser = argparse.ArgumentParser(
@@ -49,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("kind", choices=KINDS)
     output.add_format_option(parser)
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, end)
+    end_in_order()
     try:
         become(pgbackrest.USER)
         known = settings.load()
@@ -74,12 +69,12 @@ def make(kind: str, known: settings.Settings) -> output.Report:
         if kind == "dump":
             made = dumps.make(known, tell=told)
             size, stored = made.database_bytes, made.bytes
-            text = f"{made.path.name}, {megabytes(stored)} of {megabytes(size)}"
+            text = f"{made.path.name}, {output.size_text(stored)} of {output.size_text(size)}"
         else:
             pgbackrest.stream(known.stanza, f"--type={kind}", "backup", tell=told)
             newest = max(pgbackrest.info(known.stanza).backups, key=lambda one: one.stopped)
             size, stored = newest.database_bytes, newest.repository_own_bytes
-            text = f"{newest.label} ({newest.kind}), {megabytes(stored)} stored of {megabytes(size)}"
+            text = f"{newest.label} ({newest.kind}), {output.size_text(stored)} stored of {output.size_text(size)}"
             if newest.failed:
                 report.add(
                     "critical",
@@ -91,13 +86,13 @@ def make(kind: str, known: settings.Settings) -> output.Report:
         report.add("ok", "made", f"{text}, in {seconds:.1f} s")
         report.metrics += [
             metric(
-                "last_success_timestamp_seconds",
+                "bundle_backup_last_success_timestamp_seconds",
                 datetime.now(UTC).timestamp(),
                 "When it last went well",
                 kind,
             ),
-            metric("size_bytes", size, "Size of the database that was backed up", kind),
-            metric("stored_bytes", stored, "What the last backup takes by itself", kind),
+            metric("bundle_backup_size_bytes", size, "Size of the database that was backed up", kind),
+            metric("bundle_backup_stored_bytes", stored, "What the last backup takes by itself", kind),
         ]
     except (pgbackrest.PgbackrestError, dumps.DumpError, EndedError) as error:
         seconds = time.monotonic() - began
@@ -108,40 +103,21 @@ def make(kind: str, known: settings.Settings) -> output.Report:
             f"journalctl -u backup@{kind} has all of it; see docs/backups.md",
         )
     report.metrics += [
-        metric("duration_seconds", seconds, "How long the last one took", kind),
-        metric("success", float(report.exit_status == 0), "1 if the last one went well, 0 if not", kind),
+        metric("bundle_backup_duration_seconds", seconds, "How long the last one took", kind),
+        metric(
+            "bundle_backup_success",
+            float(report.exit_status == 0),
+            "1 if the last one went well, 0 if not",
+            kind,
+        ),
     ]
     keep_figures(known.metrics_directory / f"bundle_backup_{kind}.prom", report)
     return report
 
 
-def keep_figures(path: Path, report: output.Report) -> None:
-    """Write the figures; of a job that failed the time of the last good one stays."""
-    names = {metric.name for metric in report.metrics}
-    kept = [metric for metric in output.read_metrics(path) if metric.name not in names]
-    output.write_metrics(path, [*report.metrics, *kept])
-
-
 def metric(name: str, value: float, text: str, kind: str) -> output.Metric:
     """A figure of a job."""
-    return output.Metric(f"bundle_backup_{name}", value, text, {"kind": kind})
-
-
-def megabytes(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1_000_000:,.1f} MB"
-
-
-def told(line: str) -> None:
-    """Pass on what a program says, to the terminal or the journal, as it comes."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def end(number: int, _frame: FrameType | None) -> None:
-    """Leave in order, so that the figures say that it failed."""
-    raise EndedError(
-        f"it was ended by {signal.Signals(number).name}, by a person or because its time was over"
-    )
+    return output.Metric(name, value, text, {"kind": kind})
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ def unit() -> list[Phase]:
         "--ignore=tests/hosts",
         "--ignore=tests/trial",
         "-n2",
+        # The tests of a file share what takes seconds to make: a cluster, a repository.
+        "--dist=loadfile",
     )
     return [Phase("unit", [command], junit=junit, needs=frozenset({"servers"}))]
 

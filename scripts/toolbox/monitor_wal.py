@@ -112,7 +112,7 @@ CHECKS = [
         "archiver",
         "Whether WAL files reach the archive: how long the oldest waits, and since when attempts fail. What waits is"
         " lost with this host: it is the RPO. An archive command that says that all is well and stores nothing is"
-        " not seen here; only a restore sees it.",
+        " not seen here: bundle-archive-status looks into the repository.",
         "Read why in the server's log (journalctl, /var/log/postgresql): repository full or away, wrong passphrase."
         " WAL is kept until it succeeds, so watch the disk; PostgreSQL tries again by itself.",
         check_archiver,

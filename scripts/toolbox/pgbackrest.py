@@ -13,6 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 USER = "postgres"
+# The status of a repository that has WAL and no backup yet: https://pgbackrest.org/command.html#command-info
+NO_BACKUP = 2
+# Of a damaged file it prints what it could not understand, byte by byte.
+AS_TEXT: Any = {"text": True, "encoding": "utf-8", "errors": "replace"}
 
 
 class PgbackrestError(Exception):
@@ -26,6 +30,8 @@ class Backup:
     label: str
     kind: str
     repository: int
+    # Which life of the cluster it is of: pgBackRest counts on when PostgreSQL is upgraded.
+    cluster: int
     started: datetime
     stopped: datetime
     wal_first: str
@@ -57,6 +63,7 @@ class Backup:
             label=entry["label"],
             kind=entry["type"],
             repository=entry["database"]["repo-key"],
+            cluster=entry["database"]["id"],
             started=datetime.fromtimestamp(entry["timestamp"]["start"], UTC),
             stopped=datetime.fromtimestamp(entry["timestamp"]["stop"], UTC),
             wal_first=entry["archive"]["start"],
@@ -78,8 +85,18 @@ class Archive:
 
     identity: str
     repository: int
+    cluster: int
     first: str
     last: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One of the places where backups are kept. `status` is pgBackRest's code, 0 if all is well."""
+
+    key: int
+    status: int
+    message: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ class Stanza:
     message: str
     backups: list[Backup]
     archives: list[Archive]
+    repositories: list[Repository]
 
 
 def as_user(user: str = USER) -> list[str]:
@@ -111,13 +129,28 @@ def ask(stanza: str, *words: str, seconds: float | None = None) -> str:
     """
     try:
         done = subprocess.run(
-            command(stanza, *words), check=False, capture_output=True, text=True, cwd="/", timeout=seconds
+            command(stanza, *words), check=False, capture_output=True, cwd="/", timeout=seconds, **AS_TEXT
         )
     except subprocess.TimeoutExpired as late:
         raise PgbackrestError(f"pgbackrest {words[-1]} did not end within {seconds:g} s") from late
     if done.returncode:
         raise PgbackrestError(errors(done.stdout + done.stderr) or f"status {done.returncode}")
-    return done.stdout
+    said: str = done.stdout
+    return said
+
+
+def answer(stanza: str, *words: str, seconds: float | None = None) -> Any:
+    """Run a command with --output=json and return what it prints, read.
+
+    Raises:
+        PgbackrestError: as `ask`, or what it printed is no JSON.
+    """
+    said = ask(stanza, "--output=json", "--log-level-console=error", *words, seconds=seconds)
+    try:
+        # Not strict: a message about a damaged file has bytes of it.
+        return json.loads(said, strict=False)
+    except ValueError as error:
+        raise PgbackrestError(f"pgbackrest {words[-1]} printed what is no JSON: {error}") from error
 
 
 def stream(stanza: str, *words: str, tell: Callable[[str], None]) -> None:
@@ -128,7 +161,7 @@ def stream(stanza: str, *words: str, tell: Callable[[str], None]) -> None:
     """
     lines: list[str] = []
     with subprocess.Popen(
-        command(stanza, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
+        command(stanza, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", **AS_TEXT
     ) as process:
         try:
             assert process.stdout is not None
@@ -154,14 +187,20 @@ def info(stanza: str) -> Stanza:
     Raises:
         PgbackrestError: pgBackRest could not say.
     """
-    found = json.loads(ask(stanza, "--output=json", "--log-level-console=error", "info"))
+    found = answer(stanza, "info")
     own = next((entry for entry in found if entry["name"] == stanza), None)
     if own is None:
-        return Stanza(stanza, 1, "the repository does not know this stanza", [], [])
+        return Stanza(stanza, 1, "the repository does not know this stanza", [], [], [])
     archives = [
-        Archive(entry["id"], entry["database"]["repo-key"], entry["min"], entry["max"])
+        Archive(
+            entry["id"], entry["database"]["repo-key"], entry["database"]["id"], entry["min"], entry["max"]
+        )
         for entry in own.get("archive", [])
         if entry.get("min")
     ]
     backups = [Backup.of(entry) for entry in own.get("backup", [])]
-    return Stanza(stanza, own["status"]["code"], own["status"]["message"], backups, archives)
+    repositories = [
+        Repository(entry["key"], entry["status"]["code"], entry["status"]["message"])
+        for entry in own.get("repo", [])
+    ]
+    return Stanza(stanza, own["status"]["code"], own["status"]["message"], backups, archives, repositories)

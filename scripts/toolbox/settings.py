@@ -33,6 +33,11 @@ class Settings:
     dump_retention_days: int
     state_directory: Path
     metrics_directory: Path
+    schedule: dict[str, str]
+    # In seconds: how long a job may take, how much work may be lost, how long a restore may take.
+    time_limit: int
+    rpo_seconds: int
+    rto_seconds: int
 
     @property
     def bin_directory(self) -> Path:

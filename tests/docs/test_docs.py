@@ -31,6 +31,7 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(rf"(?<![\w/.~*-])(?:{FOLDERS})/[\w./@*-]*\w")
 VARIABLE = re.compile(rf"(?<![\w.$/@-])(?:{PREFIXES})_[a-z0-9_]*[a-z0-9](?![\w*])")
+METRIC = re.compile(r'"(bundle_[a-z_]+)"')
 PLAYBOOK = re.compile(r"ansible-playbook ((?:-\S+ \S+ )*)(\S+\.yml)")
 SCRIPT_LINE = re.compile(r"scripts/([a-z_]+(?:\.py)?)((?: [\w.:=/-]+)*)")
 DEVELOPER_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|workspace)/")
@@ -81,8 +82,10 @@ def words_in(value: Any) -> set[str]:
 
 @cache
 def names() -> frozenset[str]:
-    """What may be named like a variable: inputs of roles, values of the inventories, database users, our plugins."""
+    """What may be named like a variable: inputs of roles, values of inventories, database users, plugins, metrics."""
     found = set(SECRETS)
+    for file in [*ROOT.glob("scripts/*.py"), *ROOT.glob("scripts/toolbox/*.py")]:
+        found |= set(METRIC.findall(file.read_text()))
     for pattern in (
         "roles/*/defaults/*.yml",
         "roles/*/meta/argument_specs.yml",
@@ -204,9 +207,17 @@ def test_the_changelog_begins_with_what_is_unreleased() -> None:
 
 
 def test_the_index_leads_to_every_page() -> None:
-    index = ROOT / "docs" / "README.md"
-    led_to = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())}
-    assert set((ROOT / "docs").rglob("*.md")) - {index} - led_to == set()
+    """The index of docs/, and that of a folder to which it leads."""
+    pages = set((ROOT / "docs").rglob("*.md"))
+    led_to, indexes = set[Path](), [ROOT / "docs" / "README.md"]
+    while indexes:
+        index = indexes.pop()
+        links = {
+            (index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())
+        }
+        indexes += [page for page in links - led_to if page.name == "README.md" and page in pages]
+        led_to |= links
+    assert pages - led_to == {ROOT / "docs" / "README.md"}
 
 
 def test_decisions_are_numbered_one_after_the_other() -> None:

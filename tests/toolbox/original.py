@@ -7,6 +7,8 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,8 +75,18 @@ class Original:
             "dump_retention_days": 30,
             "state_directory": self.home / "state",
             "metrics_directory": self.home / "metrics",
+            # Nothing is ever due.
+            "schedule": {},
+            "time_limit": 3600,
+            "rpo_seconds": 3600,
+            "rto_seconds": 900,
         }
         return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+
+    @property
+    def repository(self) -> Path:
+        """Its repository."""
+        return self.home / "repository"
 
     def make(self) -> None:
         """Make the cluster, its repository and the product's database with a table."""
@@ -171,12 +183,32 @@ class Original:
                 assert time.monotonic() < until, f"{segment} was not archived, but {row}"
                 time.sleep(0.05)
 
+    def stored(self, segment: str) -> Path:
+        """The file of a segment in the repository."""
+        (found,) = self.repository.glob(f"archive/{STANZA}/*/*/{segment}-*")
+        return found
+
+    @contextmanager
+    def repository_kept(self) -> Iterator[None]:
+        """Put the repository back as it was, when the block is over."""
+        kept = self.home / "kept"
+        # -a: owners, modes and times too.
+        subprocess.run(["cp", "-a", self.repository, kept], check=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(self.repository, ignore_errors=True)
+            kept.rename(self.repository)
+
     def destroy(self) -> None:
         """End whatever runs in it and remove it."""
         for pidfile in self.home.glob("*/*/postmaster.pid"):
             stop = [str(BIN / "pg_ctl"), "stop", "-m", "immediate", "-D", str(pidfile.parent)]
             subprocess.run([*pgbackrest.as_user(), *stop], check=False, capture_output=True, cwd="/")
-        shutil.rmtree(self.home)
+        # What sends WAL in the background goes on for a moment, and writes.
+        limit = time.monotonic() + 60
+        while self.home.exists():
+            shutil.rmtree(self.home, ignore_errors=time.monotonic() < limit)
 
     @staticmethod
     def as_postgres(command: list[str]) -> None:
