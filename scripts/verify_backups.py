@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent)
 
-from toolbox import complaints, dumps, output, pgbackrest, repository, settings, verification, wal  # noqa: E402
+from toolbox import complaints, dumps, output, pgbackrest, repository, segments, settings, verification  # noqa: E402
 from toolbox.job import EndedError, end_in_order, keep_figures  # noqa: E402
 from toolbox.user import become  # noqa: E402
 
@@ -164,7 +164,7 @@ def allowance(known: settings.Settings) -> timedelta:
     return timedelta(seconds=known.time_limit)
 
 
-def missing(key: int, identity: str, gaps: list[wal.Gap]) -> output.Metric:
+def missing(key: int, identity: str, gaps: list[segments.Gap]) -> output.Metric:
     """How many WAL segments are not there."""
     return output.Metric(
         "bundle_verify_missing_wal_segments",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from toolbox import database, pgbackrest, repository, wal
+from toolbox import database, pgbackrest, repository, segments
 from toolbox.output import Finding, size_text
 from toolbox.settings import Settings
 
@@ -125,7 +125,9 @@ def believed(server: Server, first: str) -> list[str]:
     """The segments that PostgreSQL holds for archived and still knows of, from `first` of the repository on."""
     names = {server.last_archived, *server.done}
     return sorted(
-        name for name in names if wal.NAME.fullmatch(name) and not (first[:8] == name[:8] and name < first)
+        name
+        for name in names
+        if segments.NAME.fullmatch(name) and not (first[:8] == name[:8] and name < first)
     )
 
 

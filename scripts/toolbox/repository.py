@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from toolbox import pgbackrest, wal
+from toolbox import pgbackrest, segments
 
 # SEGMENT-SHA1 with the suffix of its compression, in a directory by the first 16 digits of its name.
 STORED = re.compile(r"(?:.*/)?(?P<segment>[0-9A-F]{24})-[0-9a-f]{40}(?:\.\w+)?")
@@ -28,11 +28,11 @@ class File:
 class Wal:
     """The WAL of one archive: the files by segment (two of one segment are an error), and the histories."""
 
-    files: dict[wal.Segment, list[File]]
-    histories: dict[int, list[wal.Switch]]
+    files: dict[segments.Segment, list[File]]
+    histories: dict[int, list[segments.Switch]]
 
     @property
-    def newest(self) -> tuple[wal.Segment, File] | None:
+    def newest(self) -> tuple[segments.Segment, File] | None:
         """The last segment of the timeline that the cluster is in."""
         last = max(self.files, default=None)
         return (last, self.files[last][0]) if last else None
@@ -61,16 +61,16 @@ def text(stanza: str, repository: int, path: str) -> str:
 
 def archived(stanza: str, archive: pgbackrest.Archive, listed: list[File]) -> Wal:
     """The WAL of one archive, of what was listed of archive/STANZA."""
-    by_segment: dict[wal.Segment, list[File]] = {}
-    histories: dict[int, list[wal.Switch]] = {}
+    by_segment: dict[segments.Segment, list[File]] = {}
+    histories: dict[int, list[segments.Switch]] = {}
     for file in listed:
         if not file.path.startswith(f"{archive.identity}/"):
             continue
         if found := STORED.fullmatch(file.path):
-            by_segment.setdefault(wal.Segment.of(found["segment"]), []).append(file)
+            by_segment.setdefault(segments.Segment.of(found["segment"]), []).append(file)
         elif found := HISTORY.fullmatch(file.path):
             content = text(stanza, archive.repository, f"archive/{stanza}/{file.path}")
-            histories[int(found["timeline"], 16)] = wal.read_history(content)
+            histories[int(found["timeline"], 16)] = segments.read_history(content)
     return Wal(by_segment, histories)
 
 

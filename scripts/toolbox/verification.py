@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from toolbox import complaints, dumps, output, repository, schedule, wal
+from toolbox import complaints, dumps, output, repository, schedule, segments
 from toolbox.output import Finding
 from toolbox.pgbackrest import Backup, Stanza
 
@@ -118,17 +118,17 @@ def empty(listed: Iterable[repository.File]) -> list[Finding]:
     return [Finding("critical", "files", f"empty: {_named(names)}", DAMAGED)] if names else []
 
 
-def gaps(archived: repository.Wal, backups: list[Backup]) -> list[wal.Gap]:
+def gaps(archived: repository.Wal, backups: list[Backup]) -> list[segments.Gap]:
     """What is missing of the WAL that these backups need, and that leads from them to the newest moment."""
-    return wal.gaps(set(archived.files), archived.histories, _needed(backups))
+    return segments.gaps(set(archived.files), archived.histories, _needed(backups))
 
 
 def continuity(identity: str, archived: repository.Wal, backups: list[Backup]) -> list[Finding]:
     """Whether the WAL leads from the oldest backup to the newest moment, and each backup has what it needs."""
     needed, present = _needed(backups), set(archived.files)
     found = [_gap(gap, archived, needed) for gap in gaps(archived, backups)]
-    current = wal.current_timeline(present, archived.histories, needed)
-    if backups and current not in wal.beginnings(present, archived.histories, needed):
+    current = segments.current_timeline(present, archived.histories, needed)
+    if backups and current not in segments.beginnings(present, archived.histories, needed):
         found.append(
             Finding(
                 "critical",
@@ -141,14 +141,16 @@ def continuity(identity: str, archived: repository.Wal, backups: list[Backup]) -
     return found
 
 
-def _needed(backups: list[Backup]) -> list[wal.Needed]:
+def _needed(backups: list[Backup]) -> list[segments.Needed]:
     return [
-        wal.Needed(backup.label, wal.Segment.of(backup.wal_first), wal.Segment.of(backup.wal_last))
+        segments.Needed(
+            backup.label, segments.Segment.of(backup.wal_first), segments.Segment.of(backup.wal_last)
+        )
         for backup in backups
     ]
 
 
-def _gap(gap: wal.Gap, archived: repository.Wal, needed: list[wal.Needed]) -> Finding:
+def _gap(gap: segments.Gap, archived: repository.Wal, needed: list[segments.Needed]) -> Finding:
     before = [segment for segment in archived.files if segment.timeline == gap.first.timeline]
     before = [segment for segment in before if segment < gap.first]
     reach = archived.files[max(before)][0].stored if before else None
@@ -177,12 +179,14 @@ def _gap(gap: wal.Gap, archived: repository.Wal, needed: list[wal.Needed]) -> Fi
     )
 
 
-def unsettled(gaps: Iterable[wal.Gap], archived: repository.Wal, now: datetime, settle: timedelta) -> bool:
+def unsettled(
+    gaps: Iterable[segments.Gap], archived: repository.Wal, now: datetime, settle: timedelta
+) -> bool:
     """Whether a gap may be none: WAL is sent by several processes, so that a segment may come after the next one."""
     return any(
         now - archived.files[later][0].stored < settle
         for gap in gaps
-        for later in [wal.Segment(gap.last.timeline, gap.last.number + 1)]
+        for later in [segments.Segment(gap.last.timeline, gap.last.number + 1)]
         if later in archived.files
     )
 

@@ -1,4 +1,4 @@
-"""WAL by its names: segments, timelines and what is missing between them. Nothing here asks anybody."""
+"""WAL segments by their names: timelines and what is missing between them. Nothing here asks anybody."""
 
 from __future__ import annotations
 
