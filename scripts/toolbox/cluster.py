@@ -5,8 +5,12 @@
     clone.restore(backup, tell=print)
     clone.start(target, timeline=2)
     arrival = clone.arrive(target)
+    clone.promote()
     with clone.connect("intowork") as connection: ...
     clone.remove()
+
+Look into it when it is promoted. While recovery is paused, the locks are held of transactions that were under way at
+the target: of all things, the table that somebody was about to drop cannot be read.
 
 It never archives. One that is thrown away has archive_mode off. One that is to become the live cluster has it on with
 no command: what it writes waits until it is in its place, so that nothing goes out before, and the new timeline's WAL
@@ -32,6 +36,7 @@ import psycopg
 
 from toolbox import pgbackrest
 from toolbox.pgbackrest import Backup
+from toolbox.segments import SEGMENT_BYTES, Segment
 from toolbox.settings import Settings
 from toolbox.targets import Target, lsn_bytes
 
@@ -52,8 +57,7 @@ STOPPING = re.compile(
 RESTORED = re.compile(r'restored log file "([0-9A-F]{24})"')
 STATE = """
     SELECT pg_get_wal_replay_pause_state(), pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),
-           coalesce((SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'), ''),
-           (SELECT setting::int FROM pg_settings WHERE name = 'wal_segment_size')
+           coalesce((SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'), '')
     WHERE pg_is_in_recovery() AND pg_last_wal_replay_lsn() IS NOT NULL
 """
 # PostgreSQL asks for a segment that is not there every 5 s; pgBackRest may need longer than that for one of them.
@@ -96,7 +100,6 @@ class State:
     lsn: str
     last_commit: datetime | None
     waits_for: str
-    segment_bytes: int
 
     @property
     def is_waiting(self) -> bool:
@@ -108,8 +111,8 @@ class State:
 class Clone:
     """A restored cluster in `directory`; its socket, log and configuration are in `private`, of postgres alone.
 
-    `unit` is the transient systemd unit that runs it when root starts it, so that it outlives the command. Without one
-    it belongs to the command's own unit and ends with it.
+    `unit` is the transient systemd unit that runs it when root starts it, so that it outlives the command. Without one,
+    and without systemd, it belongs to the command's own unit and ends with it.
     """
 
     known: Settings
@@ -133,9 +136,13 @@ class Clone:
         return int(backup.database_bytes * 1.1) + (MAX_WAL_MB + FETCHED_AHEAD_MB) * 1024**2 + RESERVE_BYTES
 
     def check_space(self, backup: Backup) -> None:
-        """Raise ClusterError where the file system of `directory` has too little room for it."""
+        """Raise ClusterError where the file system of `directory` has too little room for it.
+
+        What is in `directory` already counts as free: it goes before.
+        """
         place = existing(self.directory)
-        free, needed = shutil.disk_usage(place).free, self.needed_bytes(backup)
+        old = sum(path.lstat().st_blocks * 512 for path in self.directory.rglob("*"))
+        free, needed = shutil.disk_usage(place).free + old, self.needed_bytes(backup)
         if free < needed:
             raise ClusterError(
                 f"{place} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are needed to restore {backup.label} "
@@ -404,6 +411,8 @@ class Clone:
             "archive_cleanup_command": "",
             "max_wal_size": f"{MAX_WAL_MB}MB",
             "restart_after_crash": "off",
+            # See above: a statement that waits for a lock of recovery would wait forever.
+            "lock_timeout": "30s",
             "logging_collector": "off",
             "log_destination": "stderr",
             "log_min_messages": "warning",
@@ -415,7 +424,7 @@ class Clone:
 
     def _launcher(self) -> list[str]:
         """The words before pg_ctl."""
-        if os.geteuid() != 0 or not self.unit:
+        if os.geteuid() != 0 or not self.unit or not Path("/run/systemd/system").is_dir():
             return pgbackrest.as_user()
         return [
             *("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", f"--uid={pgbackrest.USER}"),
@@ -468,7 +477,7 @@ class Clone:
                 connection.execute("SELECT pg_wal_replay_resume()")
             return None
         if target.kind == "latest":
-            if state.is_waiting and is_replayed(last_segment, lsn_bytes(state.lsn), state.segment_bytes):
+            if state.is_waiting and is_replayed(last_segment, lsn_bytes(state.lsn)):
                 return Arrival("recovery has replayed all of the archive", state.lsn, state.last_commit)
             return None
         if state.pause != "paused":
@@ -534,11 +543,9 @@ def controldata(known: Settings, directory: Path) -> dict[str, str]:
     return {words.strip(): value.strip() for words, _, value in lines}
 
 
-def is_replayed(segment: str, lsn: int, segment_bytes: int) -> bool:
+def is_replayed(segment: str, lsn: int) -> bool:
     """Whether replay that came to `lsn` is in the last segment, or beyond it."""
-    per_file = 2**32 // segment_bytes
-    number = int(segment[8:16], 16) * per_file + int(segment[16:24], 16) if segment else 0
-    return lsn > number * segment_bytes
+    return not segment or lsn > Segment.of(segment).number * SEGMENT_BYTES
 
 
 def existing(path: Path) -> Path:

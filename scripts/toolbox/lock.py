@@ -24,6 +24,10 @@ def only_one(path: Path, purpose: str) -> Iterator[None]:
     """
     # flock(2): the kernel lets go when the process ends, so no lock is left by one that was killed.
     with path.open("a+") as file:
+        # Whoever made it: root's commands and those of the directory's owner take the same locks.
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -109,6 +109,8 @@ class Stanza:
     backups: list[Backup]
     archives: list[Archive]
     repositories: list[Repository]
+    # Of the cluster that the newest backups are of; what pg_controldata calls it.
+    system_identifier: str
 
 
 def as_user(user: str = USER) -> list[str]:
@@ -190,7 +192,7 @@ def info(stanza: str) -> Stanza:
     found = answer(stanza, "info")
     own = next((entry for entry in found if entry["name"] == stanza), None)
     if own is None:
-        return Stanza(stanza, 1, "the repository does not know this stanza", [], [], [])
+        return Stanza(stanza, 1, "the repository does not know this stanza", [], [], [], "")
     archives = [
         Archive(
             entry["id"], entry["database"]["repo-key"], entry["database"]["id"], entry["min"], entry["max"]
@@ -203,4 +205,13 @@ def info(stanza: str) -> Stanza:
         Repository(entry["key"], entry["status"]["code"], entry["status"]["message"])
         for entry in own.get("repo", [])
     ]
-    return Stanza(stanza, own["status"]["code"], own["status"]["message"], backups, archives, repositories)
+    newest = max(own.get("db", []), key=lambda entry: int(entry["id"]), default={"system-id": ""})
+    return Stanza(
+        name=stanza,
+        status=own["status"]["code"],
+        message=own["status"]["message"],
+        backups=backups,
+        archives=archives,
+        repositories=repositories,
+        system_identifier=str(newest["system-id"]),
+    )

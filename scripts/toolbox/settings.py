@@ -25,6 +25,8 @@ class Settings:
     server_cluster: str
     data_directory: Path
     port: int
+    # Of pgBouncer on this host.
+    pooler_port: int
     database: str
     repository_path: Path
     processes: int

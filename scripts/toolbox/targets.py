@@ -106,10 +106,3 @@ def lsn_bytes(lsn: str) -> int:
     """An LSN as PostgreSQL writes it, in bytes from the beginning of the WAL."""
     high, _, low = lsn.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
-
-
-def segment_of(lsn: int, timeline: int, segment_bytes: int) -> str:
-    """The name of the WAL segment that has the byte before `lsn`, as pg_walfile_name() gives it."""
-    number = (lsn - 1) // segment_bytes
-    per_file = 2**32 // segment_bytes
-    return f"{timeline:08X}{number // per_file:08X}{number % per_file:08X}"

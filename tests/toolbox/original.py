@@ -67,6 +67,7 @@ class Original:
             "server_cluster": "main",
             "data_directory": self.data,
             "port": PORT,
+            "pooler_port": 6432,
             "database": "product",
             "repository_path": self.home / "repository",
             "processes": 2,

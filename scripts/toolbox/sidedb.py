@@ -1,0 +1,193 @@
+"""A logical dump beside the live database: a database of its own in the same cluster, to take rows from."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from psycopg import sql
+
+from toolbox import dumps, pgbackrest
+from toolbox.contents import beside, look
+from toolbox.dumps import Dump
+from toolbox.live import Live
+from toolbox.output import Report
+from toolbox.settings import Settings
+
+# What a dump takes when it is restored, in times of its own size: data and indexes uncompressed, and their WAL.
+GROWTH = 12
+RESERVE_BYTES = 1024**3
+
+
+class DumpRestoreError(Exception):
+    """Nothing was restored; each line of the message is a problem."""
+
+
+def choose(known: Settings, name: str = "") -> Dump:
+    """The newest dump, or the one of a name, if it is as it was written.
+
+    Raises:
+        DumpRestoreError: there is none, or it is damaged.
+    """
+    there = dumps.every(known.dump_directory)
+    if not there:
+        raise DumpRestoreError(
+            f"there is no dump in {known.dump_directory}: systemctl start backup@dump makes one"
+        )
+    found = [dump for dump in there if name in ("", dump.path.name)]
+    if not found:
+        names = ", ".join(dump.path.name for dump in there)
+        raise DumpRestoreError(f"dump {name!r} is not in {known.dump_directory}; there are: {names}")
+    if wrong := dumps.problems(found[-1]):
+        raise DumpRestoreError(
+            "\n".join([*wrong, f"{found[-1].path.name} is damaged, and nothing was restored from it"])
+        )
+    return found[-1]
+
+
+def restore(
+    known: Settings, live: Live, dump: Dump, tables: Sequence[str], tell: Callable[[str], None]
+) -> Report:
+    """Restore a dump, or the rows of some of its tables, into a database beside the live one.
+
+    Raises:
+        DumpRestoreError: nothing is left of it.
+    """
+    began = time.monotonic()
+    check(known, live, dump, tables)
+    side = f"{known.database}_restored_{datetime.now(UTC):%Y%m%dt%H%M%Sz}"
+    report = Report(f"{', '.join(tables) or known.database} from the dump {dump.path.name}")
+    tell(f"restoring {dump.path.name} into the database {side}")
+    with live.connect() as session:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(side))
+        session.execute(statement)
+        # Rows that were taken back are nobody's yet but the superuser's.
+        session.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(side)))
+    try:
+        fill(known, live, dump, side, tables)
+        there = look(live.connect, side)
+    except BaseException:
+        with live.connect() as session:
+            session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(side)))
+        raise
+    now = look(live.connect, known.database)
+    wanted = set(map(qualified, tables)) or there.rows.keys() | now.rows.keys()
+    restored = {name: rows for name, rows in there.rows.items() if name in wanted}
+    current = {name: rows for name, rows in now.rows.items() if name in wanted}
+    report.tables.append(beside(restored, current, f"Rows of {side} and of {known.database}"))
+    report.add(
+        "ok",
+        "restored",
+        f"{side}, as of {dump.moment:%Y-%m-%d %H:%M:%S}+00, in {time.monotonic() - began:.1f} s; {known.database} was "
+        "not touched",
+    )
+    for name in sorted(restored):
+        if tables or restored[name] > current.get(name, 0):
+            report.add(
+                "ok", f"to bring rows of {name} back", bring_back(known, live, side, name, name in current)
+            )
+    report.add("ok", "when it is of no use any more", f"{psql(known, 'postgres')} -c 'DROP DATABASE {side}'")
+    report.facts |= {"database": side, "dump": dump.path.name, "rows": restored, "live_rows": current}
+    return report
+
+
+def check(known: Settings, live: Live, dump: Dump, tables: Sequence[str]) -> None:
+    """Raise DumpRestoreError with all that is in the way."""
+    problems: list[str] = []
+    if not live.answers():
+        problems.append(
+            f"{live.unit} does not run, and a dump is restored into it: start it, or restore a moment (bundle-restore "
+            "prepare), which needs no running cluster"
+        )
+        needed = dump.bytes * GROWTH
+    else:
+        with live.connect() as session:
+            row = session.execute(
+                "SELECT coalesce(pg_database_size((SELECT oid FROM pg_database WHERE datname = %s)), 0)",
+                [known.database],
+            ).fetchone()
+        needed = max(dump.bytes * GROWTH, int(row[0]) * 2 if row else 0)
+    free = shutil.disk_usage(live.directory).free
+    if free < needed + RESERVE_BYTES:
+        problems.append(
+            f"{live.directory} has {free / 1e9:.1f} GB free, and {(needed + RESERVE_BYTES) / 1e9:.1f} GB are needed to "
+            f"restore {dump.path.name} beside {known.database}"
+        )
+    listed = contents(known, dump)
+    there = {f"{schema}.{table}" for schema, table in listed}
+    unknown = [table for table in tables if qualified(table) not in there]
+    if unknown:
+        problems.append(f"{', '.join(unknown)}: not in {dump.path.name}; it has {', '.join(sorted(there))}")
+    if problems:
+        raise DumpRestoreError("\n".join(problems))
+
+
+def contents(known: Settings, dump: Dump) -> list[tuple[str, str]]:
+    """The tables whose rows are in a dump, with their schemas."""
+    found = []
+    for line in run(known, ["pg_restore", "--list", str(dump.path)]).splitlines():
+        # 4012; 0 16412 TABLE DATA public jobs intowork_owner
+        words = line.split()
+        if words[3:5] == ["TABLE", "DATA"]:
+            found.append((words[5], words[6]))
+    return found
+
+
+def fill(known: Settings, live: Live, dump: Dump, side: str, tables: Sequence[str]) -> None:
+    """Restore all of a dump, or all of its schema and the rows of some tables."""
+    target = [f"--host={live.sockets}", f"--port={known.port}", f"--dbname={side}", "--exit-on-error"]
+    restore = ["pg_restore", *target, f"--jobs={known.processes}"]
+    if not tables:
+        run(known, [*restore, str(dump.path)])
+        return
+    run(known, [*restore, "--section=pre-data", str(dump.path)])
+    for name in map(qualified, tables):
+        schema, _, table = name.partition(".")
+        run(known, [*restore, "--section=data", f"--schema={schema}", f"--table={table}", str(dump.path)])
+
+
+def qualified(table: str) -> str:
+    """A table with its schema."""
+    return table if "." in table else f"public.{table}"
+
+
+def psql(known: Settings, database: str) -> str:
+    """The beginning of a command line that a person types as root on this host."""
+    return f"runuser -u {pgbackrest.USER} -- psql -X -p {known.port} -d {database}"
+
+
+def bring_back(known: Settings, live: Live, side: str, table: str, is_there: bool) -> str:
+    """What to type to have the rows back that the live table lacks; rows that are there stay as they are."""
+    of_side = f"runuser -u {pgbackrest.USER} -- {{}} -p {known.port} -d {side}"
+    once = f"{psql(known, known.database)} -v ON_ERROR_STOP=1 --single-transaction"
+    if not is_there:
+        return f"{of_side.format('pg_dump')} --table={table} | {once}"
+    with live.connect(side) as session:
+        row = session.execute(
+            "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attgenerated = ''),"
+            " bool_or(attgenerated <> '') FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            [table],
+        ).fetchone()
+    # Columns that the server computes can be neither copied nor given.
+    columns = f" ({row[0]})" if row and row[1] else ""
+    taken = " ".join(["SELECT", str(row[0]), "FROM back"]) if row and row[1] else "TABLE back"
+    steps = (
+        f"CREATE TEMP TABLE back (LIKE {table})",
+        f"COPY back{columns} FROM STDIN",
+        f"INSERT INTO {table}{columns} OVERRIDING SYSTEM VALUE {taken} ON CONFLICT DO NOTHING",
+    )
+    copy = f"{of_side.format('psql -X')} -c 'COPY {table}{columns} TO STDOUT'"
+    return " ".join([f"{copy} |", once, *(f"-c '{step}'" for step in steps)])
+
+
+def run(known: Settings, command: list[str]) -> str:
+    """Run a program of PostgreSQL's as its superuser; DumpRestoreError with its errors."""
+    line = [*pgbackrest.as_user(), f"{known.bin_directory}/{command[0]}", *command[1:]]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd="/")
+    if done.returncode:
+        raise DumpRestoreError(f"{command[0]} failed: {done.stderr.strip()}")
+    return done.stdout
