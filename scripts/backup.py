@@ -7,13 +7,14 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent)
 
 from toolbox import dumps, output, pgbackrest, settings  # noqa: E402  (the path above has to be there first)
-from toolbox.job import EndedError, end_in_order, keep_figures, told  # noqa: E402
+from toolbox.job import EndedError, end_in_order, told  # noqa: E402
 from toolbox.lock import LockedError, only_one  # noqa: E402
 from toolbox.user import become  # noqa: E402
 
@@ -27,9 +28,10 @@ dump      a logical dump (pg_dump, directory format) that another version of Pos
 examples:
   bundle-backup full
   systemctl start backup@diff && journalctl -u backup@diff -n 20
-  runuser -u postgres -- pgbackrest info
+  runuser -u postgres -- pgbackrest --stanza=STANZA info
 
-One backup runs at a time. {output.EXIT_STATUS_HELP}.
+One backup runs at a time. Where there are two repositories, each gets its own, one after the other.
+{output.EXIT_STATUS_HELP}.
 """
 
 
@@ -61,63 +63,112 @@ def main(argv: Sequence[str] | None = None) -> int:
     return report.exit_status
 
 
+@dataclass(frozen=True)
+class Made:
+    """What was made. Sizes in bytes: of the database, and of what was stored."""
+
+    text: str
+    size: int
+    stored: int
+    damaged: bool = False
+
+
 def make(kind: str, known: settings.Settings) -> output.Report:
-    """Make a backup of a kind and write its figures, whether it went well or not."""
+    """Make a backup of a kind in each repository and write its figures, whether it went well or not.
+
+    One that fails does not keep the next repository from its backup.
+    """
     report = output.Report(f"Backup {kind} of {known.stanza}")
-    began = time.monotonic()
-    try:
-        if kind == "dump":
-            made = dumps.make(known, tell=told)
-            size, stored = made.database_bytes, made.bytes
-            text = f"{made.path.name}, {output.size_text(stored)} of {output.size_text(size)}"
-        else:
-            pgbackrest.stream(known.stanza, f"--type={kind}", "backup", tell=told)
-            newest = max(pgbackrest.info(known.stanza).backups, key=lambda one: one.stopped)
-            size, stored = newest.database_bytes, newest.repository_own_bytes
-            text = f"{newest.label} ({newest.kind}), {output.size_text(stored)} stored of {output.size_text(size)}"
-            if newest.failed:
-                report.add(
-                    "critical",
-                    "checksums",
-                    f"pages of the database had a wrong checksum when {newest.label} was made",
-                    "the disk damages data: see the journal of this job, and docs/runbooks/checksum-failure.md",
-                )
-        seconds = time.monotonic() - began
-        report.add("ok", "made", f"{text}, in {seconds:.1f} s")
-        report.metrics += [
-            metric(
-                "bundle_backup_last_success_timestamp_seconds",
-                datetime.now(UTC).timestamp(),
-                "When it last went well",
-                kind,
-            ),
-            metric("bundle_backup_size_bytes", size, "Size of the database that was backed up", kind),
-            metric("bundle_backup_stored_bytes", stored, "What the last backup takes by itself", kind),
-        ]
-    except (pgbackrest.PgbackrestError, dumps.DumpError, EndedError) as error:
-        seconds = time.monotonic() - began
-        report.add(
-            "critical",
-            "failed",
-            str(error),
-            f"journalctl -u backup@{kind} has all of it; see docs/backups.md",
-        )
-    report.metrics += [
-        metric("bundle_backup_duration_seconds", seconds, "How long the last one took", kind),
-        metric(
-            "bundle_backup_success",
-            float(report.exit_status == 0),
-            "1 if the last one went well, 0 if not",
-            kind,
-        ),
-    ]
-    keep_figures(known.metrics_directory / f"bundle_backup_{kind}.prom", report)
+    # A dump is in no repository.
+    places = [{}] if kind == "dump" else [{"repository": str(number)} for number in known.repositories]
+    for place in places:
+        try:
+            make_one(kind, known, report, place)
+        except EndedError:
+            # What it said is in the report, and nobody waits for more.
+            break
+    write_figures(known.metrics_directory / f"bundle_backup_{kind}.prom", report, places)
     return report
 
 
-def metric(name: str, value: float, text: str, kind: str) -> output.Metric:
+def make_one(kind: str, known: settings.Settings, report: output.Report, place: dict[str, str]) -> None:
+    """Make one backup; `place` is the label of its repository, empty for a dump.
+
+    Raises:
+        EndedError: it was ended; the report says so.
+    """
+    where = f" in repository {place['repository']}" if len(known.repositories) > 1 and place else ""
+    labels = {"kind": kind, **place}
+    began = time.monotonic()
+    failed = False
+    try:
+        made = dump(known) if kind == "dump" else back_up(kind, known, int(place["repository"]))
+        text = f"{made.text}, {output.size_text(made.stored)} stored of {output.size_text(made.size)}"
+        report.add("ok", f"made{where}", f"{text}, in {time.monotonic() - began:.1f} s")
+        if made.damaged:
+            report.add(
+                "critical",
+                f"checksums{where}",
+                f"pages of the database had a wrong checksum when {made.text} was made",
+                "the disk damages data: see the journal of this job, and docs/runbooks/checksum-failure.md",
+            )
+        failed = made.damaged
+        now = datetime.now(UTC).timestamp()
+        report.metrics += [
+            metric("bundle_backup_last_success_timestamp_seconds", now, "When it last went well", labels),
+            metric("bundle_backup_size_bytes", made.size, "Size of the database that was backed up", labels),
+            metric("bundle_backup_stored_bytes", made.stored, "What the last backup takes by itself", labels),
+        ]
+    except (pgbackrest.PgbackrestError, dumps.DumpError, EndedError) as error:
+        failed = True
+        report.add(
+            "critical",
+            f"failed{where}",
+            str(error),
+            f"journalctl -u backup@{kind} has all of it; see docs/backups.md",
+        )
+        if isinstance(error, EndedError):
+            raise
+    finally:
+        seconds = time.monotonic() - began
+        report.metrics += [
+            metric("bundle_backup_duration_seconds", seconds, "How long the last one took", labels),
+            metric(
+                "bundle_backup_success", float(not failed), "1 if the last one went well, 0 if not", labels
+            ),
+        ]
+
+
+def dump(known: settings.Settings) -> Made:
+    """Make a logical dump."""
+    made = dumps.make(known, tell=told)
+    return Made(made.path.name, made.database_bytes, made.bytes)
+
+
+def back_up(kind: str, known: settings.Settings, repository: int) -> Made:
+    """Make a physical backup in a repository."""
+    pgbackrest.stream(known.stanza, f"--repo={repository}", f"--type={kind}", "backup", tell=told)
+    there = [one for one in pgbackrest.info(known.stanza).backups if one.repository == repository]
+    newest = max(there, key=lambda one: one.stopped)
+    text = f"{newest.label} ({newest.kind})"
+    return Made(text, newest.database_bytes, newest.repository_own_bytes, newest.failed)
+
+
+def write_figures(path: Path, report: output.Report, places: list[dict[str, str]]) -> None:
+    """Write the figures; of a job that failed the time of the last good one stays, while its repository does."""
+    new = {(metric.name, *sorted(metric.labels.items())) for metric in report.metrics}
+    kept = [
+        metric
+        for metric in output.read_metrics(path)
+        if (metric.name, *sorted(metric.labels.items())) not in new
+        and {name: text for name, text in metric.labels.items() if name != "kind"} in places
+    ]
+    output.write_metrics(path, [*report.metrics, *kept])
+
+
+def metric(name: str, value: float, text: str, labels: dict[str, str]) -> output.Metric:
     """A figure of a job."""
-    return output.Metric(name, value, text, {"kind": kind})
+    return output.Metric(name, value, text, labels)
 
 
 if __name__ == "__main__":

@@ -178,9 +178,14 @@ def check_memory(asked: Iterable[Memory], memory_mb: int) -> list[Problem]:
 
 
 def read_ports(role: str, wanted: Any) -> tuple[list[Port], list[Problem]]:
-    """The ports of `wanted`, and a problem for each that is not a port number (1 to 65535)."""
+    """The ports of `wanted`, and a problem for each that is not a port number (1 to 65535).
+
+    An entry whose `when` is false is for a host that does not use the port.
+    """
     ports, problems = [], []
     for item in entries(role, "ports", wanted):
+        if not item.get("when", True):
+            continue
         variable = str(item.get("variable") or "port")
         port = number(item.get("port"))
         if port is None or not 0 < port < 65536:

@@ -1,16 +1,18 @@
 #!/usr/bin/python
-"""Ansible module: pgBackRest's repository knows the cluster, and a first backup is there or on its way."""
+"""Ansible module: pgBackRest's repositories know the cluster, and a first backup is there or on its way."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_stanza
-short_description: pgBackRest's repository knows the cluster, and a first backup is there or on its way
+short_description: pgBackRest's repositories know the cluster, and a first backup is there or on its way
 description:
-  - Makes the stanza where the repository has none. One that is there is left as it is.
+  - Makes the stanza where a repository has none. One that is there is left as it is.
   - A repository that holds the backups of another cluster is refused and not touched, since a new cluster beside old
     backups is most often a database that was lost and is to be restored.
-  - Where there is no backup at all, the unit that makes one is started, and not waited for.
+  - Where a repository has no backup at all, the unit that makes one in each is started, and not waited for.
+  - One of several repositories that does not answer is a warning and no failure. A run mends no object store, WAL waits
+    for it on the database host, and what else the run has to do must not wait with it.
 options:
   stanza:
     description: Name of the stanza.
@@ -38,16 +40,44 @@ actions:
 import json
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# https://pgbackrest.org/command.html#command-info: the codes of a stanza's status.
-OK, MISSING_PATH, NO_BACKUP, MISSING_DATA, OTHER_CLUSTER = 0, 1, 2, 3, 4
+# The codes of a repository's status: src/command/info/info.c of pgBackRest 2.45.
+OK, MISSING_PATH, NO_BACKUP, MISSING_DATA, OTHER = 0, 1, 2, 3, 99
+# How it calls it when nobody answers, or only half.
+CONNECTION_ERRORS = ("HostConnectError", "FileReadError", "ProtocolError", "ServiceError", "UnknownHostError")
 
 
 class StanzaError(Exception):
     """pgBackRest refused; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What pgBackRest says of a stanza in one of its repositories."""
+
+    number: int
+    code: int
+    message: str
+    backups: int
+
+    @property
+    def lacks_stanza(self) -> bool:
+        """Whether the stanza has to be made there."""
+        return self.code in (MISSING_PATH, MISSING_DATA)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody could be asked."""
+        return self.code == OTHER and any(f"[{name}]" in self.message for name in CONNECTION_ERRORS)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it said what does not fit: another cluster, another passphrase."""
+        return not self.is_away and not self.lacks_stanza and self.code not in (OK, NO_BACKUP)
 
 
 def pgbackrest(user: str, stanza: str, *words: str) -> str:
@@ -72,15 +102,25 @@ def explained(said: str, stanza: str, command: str) -> str:
     return f"pgbackrest {command} failed for the stanza {stanza}. See docs/backups.md. It said:\n{said}"
 
 
-def status(user: str, stanza: str) -> dict[str, Any]:
-    """Return what the repository knows of the stanza: `code` as above, and `backups`, how many there are."""
-    found = json.loads(pgbackrest(user, stanza, "--output=json", "--log-level-console=error", "info"))
-    own = next((entry for entry in found if entry["name"] == stanza), None)
+def repositories(told: list[dict[str, Any]], stanza: str) -> list[Repository]:
+    """Return what `info --output=json` says of the stanza, by repository; of none where no repository knows it."""
+    own = next((entry for entry in told if entry["name"] == stanza), None)
     if own is None:
-        return {"code": MISSING_PATH, "message": "missing stanza path", "backups": 0}
-    code = own["status"]["code"]
-    # A repository that is encrypted with another passphrase has a code of its own in `repo`.
-    return {"code": code, "message": own["status"]["message"], "backups": len(own.get("backup", []))}
+        return []
+    counted = [backup["database"]["repo-key"] for backup in own.get("backup", [])]
+    return [
+        Repository(
+            entry["key"], entry["status"]["code"], entry["status"]["message"], counted.count(entry["key"])
+        )
+        for entry in own["repo"]
+    ]
+
+
+def ask(user: str, stanza: str) -> list[Repository]:
+    """Ask pgBackRest for the stanza in each repository."""
+    return repositories(
+        json.loads(pgbackrest(user, stanza, "--output=json", "--log-level-console=error", "info")), stanza
+    )
 
 
 def is_at_work(unit: str) -> bool:
@@ -101,22 +141,36 @@ def main() -> None:
         supports_check_mode=True,
     )
     stanza, user, unit = (module.params[name] for name in ("stanza", "user", "first_backup"))
-    make = f"make the stanza {stanza} in the repository"
     back_up = f"start {unit}, the first backup"
     if module.check_mode and not shutil.which("pgbackrest"):
-        module.exit_json(changed=True, actions=[make, back_up])
+        module.exit_json(changed=True, actions=[f"make the stanza {stanza}", back_up])
     actions: list[str] = []
     try:
-        there = status(user, stanza)
-        if there["code"] in (MISSING_PATH, MISSING_DATA):
-            actions.append(make)
-        elif there["code"] not in (OK, NO_BACKUP):
-            raise StanzaError(explained(there["message"], stanza, "info"))
-        if not there["backups"] and not is_at_work(unit):
+        there = ask(user, stanza)
+        away = [one for one in there if one.is_away]
+        wrong = [one for one in there if one.is_wrong or (one.is_away and len(away) == len(there))]
+        if wrong:
+            said = "\n".join(f"repository {one.number}: {one.message}" for one in wrong)
+            raise StanzaError(explained(said, stanza, "info"))
+        for one in away:
+            module.warn(
+                f"Repository {one.number} does not answer, and this run did not look whether all is well with it: "
+                f"{one.message}. WAL is kept on the database host until it does."
+            )
+        answering = [one for one in there if one not in away]
+        if not there:
+            actions.append(f"make the stanza {stanza}")
+        actions += [
+            f"make the stanza {stanza} in repository {one.number}" for one in answering if one.lacks_stanza
+        ]
+        must_make = bool(actions)
+        if (not there or any(not one.backups for one in answering)) and not is_at_work(unit):
             actions.append(back_up)
         if not module.check_mode:
-            # Also where it is there: it compares the repository with the cluster, and changes nothing if they fit.
-            pgbackrest(user, stanza, "stanza-create")
+            # Also where it is there: it compares the repositories with the cluster, and changes nothing if they fit. It
+            # wants all of them, and so has to wait while one is away.
+            if must_make or not away:
+                pgbackrest(user, stanza, "stanza-create")
             if back_up in actions:
                 subprocess.run(["systemctl", "start", "--no-block", unit], check=True, capture_output=True)
     except (StanzaError, OSError, ValueError, subprocess.CalledProcessError) as error:

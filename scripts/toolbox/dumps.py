@@ -107,8 +107,18 @@ def _bytes(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.iterdir())
 
 
+def _conninfo(known: Settings) -> str:
+    """libpq's words for the way to the database: the socket, or TLS from a repository host of its own."""
+    if not known.database_address:
+        return f"host={SOCKET} port={known.port} dbname={known.database}"
+    return (
+        f"host={known.database_address} port={known.port} dbname={known.database} user={known.database_user} "
+        f"sslmode=require passfile={known.password_file} connect_timeout=30"
+    )
+
+
 def _run(known: Settings, words: list[str], *, connects: bool = True) -> str:
-    target = [f"--host={SOCKET}", f"--port={known.port}", f"--dbname={known.database}"] if connects else []
+    target = [f"--dbname={_conninfo(known)}"] if connects else []
     command = [*pgbackrest.as_user(), words[0], *target, *words[1:]]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
     if done.returncode:

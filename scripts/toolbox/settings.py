@@ -28,6 +28,13 @@ class Settings:
     # Of pgBouncer on this host.
     pooler_port: int
     database: str
+    # Where it is reached from a repository host of its own, as whom, and the password (libpq's format); the address is
+    # empty on the database host, where postgres comes through the socket.
+    database_address: str
+    database_user: str
+    password_file: Path
+    # pgBackRest's numbers: 1, and 2 where there is one in an object store.
+    repositories: list[int]
     repository_path: Path
     processes: int
     retention_days: int

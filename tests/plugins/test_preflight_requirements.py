@@ -45,6 +45,12 @@ def test_wrong_system_is_named(wanted: dict[str, Any]) -> None:
     assert problem.value == "Debian GNU/Linux 12 (bookworm)"
 
 
+def test_port_that_this_host_does_not_use_is_not_asked_for() -> None:
+    wanted = [{"port": 8432, "when": False}, {"port": 5432, "when": True}, {"port": 443}]
+    ports, problems = requirements.read_ports("shop", wanted)
+    assert ([port.port for port in ports], problems) == ([5432, 443], [])
+
+
 @pytest.mark.parametrize(
     ("wanted", "variable"),
     [

@@ -10,6 +10,7 @@ from role_files import ROLES, ROOT, all_options, nothing, read
 # What a role has to ask for: its ports by variable, the paths in which it needs space, and least memory in MB.
 PORTS = {
     "api": {"api_colour_ports.blue", "api_colour_ports.green"},
+    "backup": {"backup_port"},
     "haproxy": {"haproxy_http_port", "haproxy_https_port", "haproxy_metrics_port"},
     "pgbouncer": {"pgbouncer_port"},
     "postgresql": {"postgresql_port"},
@@ -21,6 +22,14 @@ SPACE = {
 MEMORY = {"api": 400, "postgresql": 900}
 RULES = {
     "api": {"api_schedules"},
+    "backup": {
+        "backup_hosts",
+        "backup_s3_bucket",
+        "backup_s3_ca",
+        "backup_schedule",
+        "backup_retention_days",
+        "backup_processes",
+    },
     "base": {"base_ssh_sources"},
     "haproxy": {
         *("haproxy_live_colours", "haproxy_certificate_key", "haproxy_private_paths"),
@@ -29,8 +38,8 @@ RULES = {
     "pgbouncer": {"pgbouncer_default_pool_size", "pgbouncer_max_client_conn"},
     "postgresql": {"postgresql_memory_mb"},
 }
-# SSH's, which is there already: Ansible came that way.
-NOT_LISTENED_ON = {"base_ssh_port"}
+# SSH's, which is there already: Ansible came that way. And an object store's, which is elsewhere.
+NOT_LISTENED_ON = {"base_ssh_port", "backup_s3_port"}
 each_role = pytest.mark.parametrize("role", ROLES)
 
 

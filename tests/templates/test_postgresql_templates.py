@@ -27,6 +27,7 @@ INVENTORY: dict[str, Any] = {
     "bundle_backup_user": "shop_backup",
     "bundle_pgbouncer_auth_user": "pgbouncer_auth",
     "bundle_addresses_of_api": ["10.1.0.20", "fd00::20"],
+    "bundle_addresses_of_backup": ["10.1.0.41"],
     "bundle_poolers_of_database_host": [],
     "ansible_facts": {"memtotal_mb": 4096, "processor_vcpus": 2},
 }
@@ -122,7 +123,7 @@ def test_no_password_is_asked_for(render: Render, template: str) -> None:
 
 def test_server_takes_every_rule_of_the_role(render: Render, server: Server) -> None:
     rules = server.rules(render("postgresql", "pg_hba.conf.j2", **INVENTORY))
-    assert [rule["error"] for rule in rules] == [None] * 6
+    assert [rule["error"] for rule in rules] == [None] * 7
     assert [(rule["type"], rule["address"], rule["auth_method"]) for rule in rules] == [
         ("local", None, "peer"),
         ("local", None, "scram-sha-256"),
@@ -130,6 +131,7 @@ def test_server_takes_every_rule_of_the_role(render: Render, server: Server) -> 
         ("host", "::1", "scram-sha-256"),
         ("hostssl", "10.1.0.20", "scram-sha-256"),
         ("hostssl", "fd00::20", "scram-sha-256"),
+        ("hostssl", "10.1.0.41", "scram-sha-256"),
     ]
 
 
@@ -139,8 +141,9 @@ def test_other_hosts_reach_the_products_database_only_as_its_roles_and_with_tls(
     rules = server.rules(render("postgresql", "pg_hba.conf.j2", **INVENTORY))
     outside = [rule for rule in rules if rule["address"] not in (None, "127.0.0.1", "::1")]
     assert {rule["type"] for rule in outside} == {"hostssl"}
-    assert [rule["database"] for rule in outside] == [["shop"]] * 2
-    assert [rule["user_name"] for rule in outside] == [["shop_migrator", "shop_app", "shop_readonly"]] * 2
+    assert [rule["database"] for rule in outside] == [["shop"]] * 3
+    roles = ["shop_migrator", "shop_app", "shop_readonly"]
+    assert [rule["user_name"] for rule in outside] == [roles, roles, ["shop_backup"]]
 
 
 def test_nobody_comes_in_without_a_secret_or_an_operating_systems_user(
@@ -203,7 +206,11 @@ def test_rules_stand_in_their_order_wherever_they_come_from(render: Render, serv
 
 def test_list_of_no_addresses_lets_nobody_in(render: Render, server: Server) -> None:
     rules = server.rules(
-        render("postgresql", "pg_hba.conf.j2", **INVENTORY | {"bundle_addresses_of_api": []})
+        render(
+            "postgresql",
+            "pg_hba.conf.j2",
+            **INVENTORY | {"bundle_addresses_of_api": [], "bundle_addresses_of_backup": []},
+        )
     )
     assert [rule["type"] for rule in rules] == ["local", "local", "host", "host"]
 

@@ -1,4 +1,4 @@
-"""Who may reach whom, when database, API and proxy are hosts of their own."""
+"""Who may reach whom, when database, API, proxy and backups have hosts of their own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from shared.product import Product
 from shared.sql import Endpoints
 
 PORTS = {"blue": 8001, "green": 8002}
-ALLOWED = [("api1", "db1", 5432), ("api1", "db1", 6432), ("api1", "proxy1", 443), ("db1", "proxy1", 443)]
-REFUSED = [("proxy1", "db1", 5432), ("proxy1", "db1", 6432), ("api1", "proxy1", 8404)]
+ALLOWED = [
+    *(("api1", "db1", 5432), ("api1", "db1", 6432), ("api1", "proxy1", 443), ("db1", "proxy1", 443)),
+    *(("db1", "bak1", 8432), ("bak1", "db1", 8432), ("bak1", "db1", 5432)),
+]
+REFUSED = [
+    *(("proxy1", "db1", 5432), ("proxy1", "db1", 6432), ("api1", "proxy1", 8404)),
+    *(("api1", "bak1", 8432), ("proxy1", "bak1", 8432), ("api1", "db1", 8432), ("bak1", "db1", 6432)),
+    *(("db1", "bak1", 5432), ("bak1", "api1", 8001), ("bak1", "api1", 8002)),
+]
 SECONDS = 2
 
 
@@ -48,6 +55,6 @@ def test_the_service_uses_the_pool_from_its_own_host_over_tls(landscape: Landsca
 
 
 def test_the_database_host_has_no_part_of_the_service(landscape: Landscape, product: Product) -> None:
-    for name in ("db1", "proxy1"):
+    for name in ("db1", "proxy1", "bak1"):
         assert not landscape.machines[name].host.file(f"/srv/{product.name}").exists
         assert not landscape.machines[name].host.user(product.name).exists
