@@ -50,6 +50,21 @@ class Host:
             raise BenchmarkError(f"{self.name}: {command}: {done.stderr.strip()}")
         return done.stdout
 
+    def put(self, file: Path, path: str) -> None:
+        """Copy a file of this machine to `path` on the host.
+
+        Raises:
+            BenchmarkError: if that fails.
+        """
+        done = subprocess.run(
+            ["scp", "-q", "-F", str(self.ssh_config), str(file), f"{self.name}:{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BenchmarkError(f"{self.name}: {file} to {path}: {done.stderr.strip()}")
+
 
 @contextlib.contextmanager
 def fresh_hosts(*hosts: Host, keep: bool = False) -> Iterator[None]:
