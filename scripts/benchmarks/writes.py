@@ -20,6 +20,7 @@ SELECT replace(pg_get_triggerdef(oid), ' ON public.{table} ', ' ON public.{copy}
 FROM pg_trigger WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal
 \\gexec
 """
+WARM_UP_SECONDS = 20
 # What LIKE takes beside columns, defaults and checks.
 COPIES = {"bench_bare": "", "bench_whole": " INCLUDING INDEXES"}
 
@@ -36,6 +37,11 @@ def written(product: Product, table: str, rounds: int, seconds: int) -> list[tup
     }
     for copy, including in COPIES.items():
         make_copy(product, table, copy, including)
+    # The first change of a page after a checkpoint writes all of it into the log. Each checkpoint of a server is
+    # followed by minutes without that, so a load of seconds has to begin after it.
+    product.superuser("CHECKPOINT")
+    for copy in COPIES:
+        rate(product, TABLES[table].format(table=copy, **counts), WARM_UP_SECONDS)
     found = []
     for number in range(rounds):
         rates = {
@@ -49,7 +55,6 @@ def written(product: Product, table: str, rounds: int, seconds: int) -> list[tup
 
 def rate(product: Product, statement: str, seconds: int) -> float:
     """Transactions a second of four sessions that run a statement."""
-    product.superuser("CHECKPOINT")
     output = product.host.run(
         f"cat >/tmp/bench.sql <<'END_OF_SQL'\n{statement}\nEND_OF_SQL\n"
         "chmod 0644 /tmp/bench.sql; runuser -u postgres -- /usr/lib/postgresql/15/bin/pgbench -n -c 4"

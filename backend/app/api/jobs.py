@@ -67,23 +67,28 @@ class JobPage(BaseModel):
 # One text for all filters, not one put together for each request: that costs more than to run it. PostgreSQL
 # plans it with the values, so a filter that is not given is gone before it looks for an index. The word
 # published is a literal, since the partial indexes hold for it alone; a deleted job never has it. The search
-# repeats the expression of idx_jobs_title_search to the letter, as another one would not use that index.
+# repeats the expression of idx_jobs_title_search to the letter, as another one would not use that index. The
+# page comes first, and then its companies' names: most matches are on no page (measured: half the time).
 LIST = text("""
-SELECT jobs.id, jobs.title, jobs.company_id, companies.name AS company_name, jobs.location,
-    jobs.location_type, jobs.job_type, jobs.salary_min, jobs.salary_max, jobs.currency, jobs.is_featured,
-    jobs.applications_count, jobs.posted_at, jobs.expires_at
-FROM jobs JOIN companies ON companies.id = jobs.company_id
-WHERE jobs.status = 'published'
-    AND (jobs.expires_at IS NULL OR jobs.expires_at > now())
-    AND (CAST(:location_type AS text) IS NULL OR jobs.location_type = :location_type)
-    AND (CAST(:job_type AS text) IS NULL OR jobs.job_type = :job_type)
-    AND (CAST(:location AS text) IS NULL OR jobs.location ILIKE :location)
-    AND (CAST(:company_id AS integer) IS NULL OR jobs.company_id = :company_id)
-    AND (CAST(:search AS text) IS NULL OR to_tsvector('english'::regconfig, jobs.title)
-        @@ websearch_to_tsquery('english'::regconfig, :search))
-    AND (CAST(:salary_min AS integer) IS NULL OR coalesce(jobs.salary_max, jobs.salary_min) >= :salary_min)
-    AND (CAST(:after_at AS timestamptz) IS NULL OR (jobs.posted_at, jobs.id) < (:after_at, :after_id))
-ORDER BY jobs.posted_at DESC, jobs.id DESC LIMIT :rows
+SELECT page.id, page.title, page.company_id, companies.name AS company_name, page.location,
+    page.location_type, page.job_type, page.salary_min, page.salary_max, page.currency, page.is_featured,
+    page.applications_count, page.posted_at, page.expires_at
+FROM (
+    SELECT * FROM jobs
+    WHERE jobs.status = 'published'
+        AND (jobs.expires_at IS NULL OR jobs.expires_at > now())
+        AND (CAST(:location_type AS text) IS NULL OR jobs.location_type = :location_type)
+        AND (CAST(:job_type AS text) IS NULL OR jobs.job_type = :job_type)
+        AND (CAST(:location AS text) IS NULL OR jobs.location ILIKE :location)
+        AND (CAST(:company_id AS integer) IS NULL OR jobs.company_id = :company_id)
+        AND (CAST(:search AS text) IS NULL OR to_tsvector('english'::regconfig, jobs.title)
+            @@ websearch_to_tsquery('english'::regconfig, :search))
+        AND (CAST(:salary_min AS integer) IS NULL
+            OR coalesce(jobs.salary_max, jobs.salary_min) >= :salary_min)
+        AND (CAST(:after_at AS timestamptz) IS NULL OR (jobs.posted_at, jobs.id) < (:after_at, :after_id))
+    ORDER BY jobs.posted_at DESC, jobs.id DESC LIMIT :rows
+) AS page JOIN companies ON companies.id = page.company_id
+ORDER BY page.posted_at DESC, page.id DESC
 """)
 
 
