@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from shared import landscape as landscapes
 from shared.landscape import Landscape
+from shared.load import Load, plan
 from shared.machine import Machine
 from shared.playbook import Playbook
 from shared.product import Product
@@ -104,6 +106,40 @@ def web(landscape: Landscape, proxy: Machine) -> Web:
     domain = landscape.value("bundle_domain")
     script = f"openssl x509 -in /etc/haproxy/certs/self-signed-{domain}.pem"
     return Web(proxy.address, domain, proxy.sh(script))
+
+
+@pytest.fixture(scope="session")
+def candidate(sql: Endpoints, product: Product) -> Iterator[str]:
+    """The token of a candidate who is there for the tests."""
+    email = "load@example.com"
+    sql.superuser(
+        f"INSERT INTO users (email, role, first_name, last_name) VALUES ('{email}', 'candidate', 'Lo', 'Ad')",
+        f"INSERT INTO candidates (user_id) SELECT id FROM users WHERE email = '{email}'",
+    )
+    yield product.run("app.cli", "token", "--email", email, "--minutes", "600")
+    mine = f"(SELECT id FROM users WHERE email = '{email}')"
+    sql.superuser(
+        f"DELETE FROM candidates WHERE user_id IN {mine}", f"DELETE FROM users WHERE email = '{email}'"
+    )
+
+
+UnderLoad = Callable[[str], AbstractContextManager[Load]]
+
+
+@pytest.fixture
+def under_load(web: Web, candidate: str, record_property: Callable[[str, object], None]) -> UnderLoad:
+    """Reads and writes through the proxy while a block runs: `with under_load("what happens"):`.
+
+    No request may fail. What the load met is in the test's report, whose figures `scripts/bench zero` shows.
+    """
+
+    @contextmanager
+    def going_on(event: str) -> Generator[Load]:
+        with Load(plan(web.address, web.domain, candidate)) as load:
+            yield load
+        load.conclude(event, record_property)
+
+    return going_on
 
 
 @pytest.fixture(scope="session")
