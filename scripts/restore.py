@@ -124,6 +124,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     dump.add_argument(
         "--table", action="append", default=[], metavar="TABLE", help="only its rows; may be repeated"
     )
+    dump.add_argument("--dry-run", action="store_true", help="find what is wrong, say what would be done")
     dump.add_argument("--dump", default="", metavar="NAME", help="another dump than the newest")
     return parser.parse_args(argv)
 
@@ -262,6 +263,11 @@ def discard(place: Place, _options: argparse.Namespace) -> output.Report:
 def dump(place: Place, options: argparse.Namespace) -> output.Report:
     """A database from a dump."""
     chosen = sidedb.choose(place.known, options.dump)
+    if options.dry_run:
+        sidedb.check(place.known, place.live, chosen, options.table)
+        report = output.Report(f"{', '.join(options.table) or place.known.database} from a dump")
+        report.add("ok", "would restore", f"{chosen.path.name} into a database beside {place.known.database}")
+        return report
     return sidedb.restore(place.known, place.live, chosen, options.table, told)
 
 
