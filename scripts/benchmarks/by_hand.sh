@@ -10,8 +10,9 @@
 # checks nothing, cannot be run again, and has no second colour to change to.
 set -euo pipefail
 
-PACKAGES="ca-certificates cron haproxy logrotate nftables openssl pgbouncer postgresql-15 postgresql-client-15
-  python3-apt python3-psycopg2 python3-venv sudo systemd-timesyncd tzdata"
+PACKAGES="ca-certificates cron haproxy logrotate nftables openssl pgbackrest pgbouncer postgresql-15
+  postgresql-client-15 python3-apt python3-psycopg python3-psycopg2 python3-venv sudo
+  systemd-timesyncd tzdata"
 
 fetch() {
   local ref=$1 work
@@ -113,6 +114,9 @@ password_encryption = 'scram-sha-256'
 ssl = on
 ssl_cert_file = '/etc/ssl/certs/ssl-cert-snakeoil.pem'
 ssl_key_file = '/etc/ssl/private/ssl-cert-snakeoil.key'
+archive_mode = on
+archive_command = 'pgbackrest --stanza=intowork archive-push %p'
+archive_timeout = 60
 shared_preload_libraries = 'pg_stat_statements,auto_explain'
 auto_explain.log_min_duration = '2s'
 track_io_timing = on
@@ -173,6 +177,41 @@ REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer_auth;
 GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer_auth;
 EOF
+}
+
+backups() {
+  mkdir -p /etc/pgbackrest/conf.d
+  cat > /etc/pgbackrest/pgbackrest.conf <<'EOF'
+[global]
+repo1-path=/var/lib/pgbackrest
+repo1-cipher-type=aes-256-cbc
+repo1-bundle=y
+repo1-retention-full-type=time
+repo1-retention-full=30
+compress-type=zst
+process-max=2
+start-fast=y
+archive-copy=y
+archive-async=y
+lock-path=/var/spool/pgbackrest
+spool-path=/var/spool/pgbackrest
+log-level-file=off
+log-level-console=warn
+
+[intowork]
+pg1-path=/var/lib/postgresql/15/main
+pg1-port=5432
+EOF
+  printf '[global]\nrepo1-cipher-pass=%s\n' "$(openssl rand -hex 20)" > /etc/pgbackrest/conf.d/secrets.conf
+  chown root:postgres /etc/pgbackrest/conf.d/secrets.conf
+  chmod 0640 /etc/pgbackrest/conf.d/secrets.conf
+  install -d -o postgres -g postgres -m 0750 /var/lib/pgbackrest /var/spool/pgbackrest
+  for line in '0 2 * * 0 --type=full' '0 2 * * 1-6 --type=diff' '0 8,14,20 * * * --type=incr'; do
+    printf '%s postgres pgbackrest --stanza=intowork %s backup\n' "${line% *}" "${line##* }"
+  done > /etc/cron.d/backup
+  (cd / && runuser -u postgres -- pgbackrest --stanza=intowork stanza-create)
+  # As with the role, the first backup is begun and not waited for.
+  systemd-run --quiet --uid=postgres pgbackrest --stanza=intowork --type=full backup
 }
 
 pooler() {
@@ -338,7 +377,7 @@ case "$1" in
   fetch) fetch "$2" ;;
   on-host)
     umask 022
-    for step in packages host database pooler proxy application; do
+    for step in packages host database backups pooler proxy application; do
       echo "$(date +%T) $step"
       "$step"
     done
