@@ -164,7 +164,7 @@ class Clone:
         if any(self.directory.iterdir()):
             raise ClusterError(f"{self.directory} is not empty, and nothing in it was touched")
         words = [
-            f"--pg1-path={self.directory}",
+            *pgbackrest.of_directory(self.directory),
             # A lock of its own: a backup that runs now is not in its way, and it is not in the way of one.
             f"--lock-path={self.private}/lock",
             f"--repo={backup.repository}",
@@ -376,7 +376,7 @@ class Clone:
         fetch = [
             "pgbackrest",
             f"--stanza={self.known.stanza}",
-            f"--pg1-path={self.directory}",
+            *pgbackrest.of_directory(self.directory),
             # Of its own, both: the live cluster's archiving uses the ordinary ones.
             f"--spool-path={self.private}/spool",
             f"--lock-path={self.private}/lock",

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 USER = "postgres"
@@ -121,6 +122,11 @@ def as_user(user: str = USER) -> list[str]:
 def command(stanza: str, *words: str) -> list[str]:
     """The command line of a pgBackRest command."""
     return [*as_user(), "pgbackrest", f"--stanza={stanza}", *words]
+
+
+def of_directory(path: Path) -> list[str]:
+    """The options that name a data directory of this host, also where the cluster's own is on another one."""
+    return ["--reset-pg1-host", f"--pg1-path={path}"]
 
 
 def ask(stanza: str, *words: str, seconds: float | None = None) -> str:

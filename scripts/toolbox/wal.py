@@ -46,7 +46,12 @@ def fetched(known: Settings, segments: Sequence[str], data: Path) -> Iterator[li
         shutil.chown(place, pgbackrest.USER)
         found = []
         for segment in segments:
-            words = [f"--pg1-path={data}", "--no-archive-async", "--log-level-console=error", "archive-get"]
+            words = [
+                *pgbackrest.of_directory(data),
+                "--no-archive-async",
+                "--log-level-console=error",
+                "archive-get",
+            ]
             command = pgbackrest.command(known.stanza, *words, segment, str(place / segment))
             done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
             # pgBackRest's own words: 1 is "not found".
