@@ -18,7 +18,7 @@ from shared.sql import Endpoints
 from shared.web import Web
 
 # What only looks comes first, what ends every connection comes last.
-STAGES = ("bare", "state", "change", "fault", "reboot")
+STAGES = ("first", "bare", "state", "change", "fault", "reboot")
 UNITS = "postgresql@15-main pgbouncer haproxy intowork-api@blue intowork-api@green"
 
 # The proxy asks for this each second.

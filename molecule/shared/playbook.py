@@ -85,6 +85,45 @@ class Playbook:
         With `once`, only when that has become true on the host after the task began, so in the middle of it.
         Returns what it had said. AssertionError when it ends by itself: the task was not reached.
         """
+        remaining = occurrence
+
+        def reached(line: str) -> bool:
+            nonlocal remaining
+            remaining -= line.startswith(f"TASK [{task}]")
+            if remaining == 0 and once:
+                until(once, seconds=60, what=f"the middle of {task!r}", interval=0.05)
+            return remaining == 0
+
+        run = self._kill_when(reached, name, seconds, variables)
+        assert run.status == -signal.SIGKILL, (
+            f"the run ended with {run.status} before it began {task!r}:\n{run.output[-6000:]}"
+        )
+        return run.output
+
+    def kill_after_change(
+        self, task: str, name: str = "site.yml", *, seconds: int = 300, **variables: Any
+    ) -> None:
+        """Start a playbook and end it with SIGKILL as soon as `task` has changed something on a host.
+
+        AssertionError when it ends by itself: the task was not reached, or had nothing to change.
+        """
+        current = ""
+
+        def reached(line: str) -> bool:
+            nonlocal current
+            if line.startswith("TASK ["):
+                current = name_of_task(line)
+            return line.startswith("changed: [") and current == task
+
+        run = self._kill_when(reached, name, seconds, variables)
+        assert run.status == -signal.SIGKILL, (
+            f"the run ended with {run.status} before {task!r} changed anything:\n{run.output[-6000:]}"
+        )
+
+    def _kill_when(
+        self, reached: Callable[[str], bool], name: str, seconds: int, variables: dict[str, Any]
+    ) -> Run:
+        """Run a playbook, and end it with SIGKILL at the first line for which `reached` is true."""
         process = subprocess.Popen(
             self._command(name, variables),
             cwd=ROOT,
@@ -96,26 +135,23 @@ class Playbook:
             start_new_session=True,
         )
         assert process.stdout
-        limit = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
+        limit = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGTERM))
         limit.start()
         said = ""
         try:
             for line in process.stdout:
                 said += line
-                occurrence -= line.startswith(f"TASK [{task}]")
-                if occurrence == 0:
-                    if once:
-                        until(once, seconds=60, what=f"the middle of {task!r}", interval=0.05)
-                    os.killpg(process.pid, signal.SIGKILL)
+                if reached(line):
                     break
+            else:
+                process.wait(30)
         finally:
             limit.cancel()
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
             status = process.wait(30)
-        assert occurrence == 0, f"the run ended with {status} before it began {task!r}:\n{said[-6000:]}"
-        return said
+        return Run(status, said, changed_tasks(said))
 
     def _command(self, name: str, variables: dict[str, Any]) -> list[str]:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory), name]
@@ -137,13 +173,18 @@ class Playbook:
         return kept | {"PATH": tools, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
 
+def name_of_task(line: str) -> str:
+    """The name in a line that says which task begins."""
+    return line.partition("[")[2].rpartition("]")[0]
+
+
 def changed_tasks(output: str) -> list[str]:
     """The names of the tasks that changed something on a host, in order, each once in a row."""
     found: list[str] = []
     task = ""
     for line in output.splitlines():
         if line.startswith("TASK ["):
-            task = line.partition("[")[2].rpartition("]")[0]
+            task = name_of_task(line)
         elif line.startswith("changed: [") and found[-1:] != [task]:
             found.append(task)
     return found

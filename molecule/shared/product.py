@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from shared.landscape import ROOT
 from shared.machine import Machine
 
 COLOURS = ("blue", "green")
@@ -58,3 +61,15 @@ class Product:
     def state(self) -> dict[str, Any]:
         """All that must be the same after a reboot."""
         return {"colour": self.colour, "release": self.release, "record": self.record}
+
+
+def changed_release(directory: Path, name: str, content: str) -> dict[str, Any]:
+    """The variables that name a release: the application of this repository with one file more, or another one."""
+    subprocess.run(
+        f"git -C '{ROOT}' archive HEAD backend | tar -x -C '{directory}'", shell=True, check=True, timeout=60
+    )
+    (directory / "backend" / name).write_text(content)
+    git = ["git", "-C", str(directory), "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "changed"]):
+        subprocess.run([*git, *words], check=True, timeout=60)
+    return {"release_repository": str(directory), "release_ref": "HEAD"}

@@ -13,6 +13,8 @@ from testbed.state import HOST_NAME, RUN_NAME, Host, check_hosts
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+# Whose tests make the runs themselves.
+BY_TESTS = ("killed",)
 
 
 def inventory(directory: Path) -> dict[str, Any]:
@@ -28,12 +30,23 @@ def test_converge_is_the_real_playbook_and_nothing_else(scenario: Path) -> None:
     assert set(play) <= {"name", "ansible.builtin.import_playbook"}
 
 
-@each_scenario
+@pytest.mark.parametrize(
+    "scenario", [path for path in SCENARIOS if path.name not in BY_TESTS], ids=lambda path: path.name
+)
 def test_the_second_run_and_the_checks_come_after_the_first(scenario: Path) -> None:
     sequence = yaml.safe_load((scenario / "molecule.yml").read_text())["scenario"]["test_sequence"]
     assert sequence[0] == sequence[-1] == "destroy"
     assert sequence.index("create") < sequence.index("converge") < sequence.index("idempotence")
     assert sequence.index("idempotence") < sequence.index("verify")
+
+
+@pytest.mark.parametrize("name", BY_TESTS)
+def test_scenario_whose_tests_make_the_runs_gives_them_bare_hosts(name: str) -> None:
+    sequence = yaml.safe_load((ROOT / "molecule" / name / "molecule.yml").read_text())["scenario"][
+        "test_sequence"
+    ]
+    assert sequence == ["destroy", "create", "verify", "destroy"]
+    assert list((ROOT / "molecule" / name / "tests" / "first").glob("test_*.py"))
 
 
 def test_check_mode_meets_a_bare_host() -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.landscape import ROOT
 from shared.machine import Machine
 from shared.playbook import Playbook
-from shared.product import Product
+from shared.product import Product, changed_release
 from shared.sql import Endpoints
 from shared.traffic import Requests
 from shared.web import Web
@@ -41,23 +40,8 @@ Release = Callable[[str, str], dict[str, Any]]
 
 @pytest.fixture
 def release_with(tmp_path: Path) -> Release:
-    """The variables that name a release: the application of this repository with one file more, or another."""
-
-    def make(name: str, content: str) -> dict[str, Any]:
-        subprocess.run(
-            f"git -C '{ROOT}' archive HEAD backend | tar -x -C '{tmp_path}'",
-            shell=True,
-            check=True,
-            timeout=60,
-        )
-        file = tmp_path / "backend" / name
-        file.write_text(content)
-        git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.com"]
-        for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "broken"]):
-            subprocess.run([*git, *words], check=True, timeout=60)
-        return {"release_repository": str(tmp_path), "release_ref": "HEAD"}
-
-    return make
+    """The variables that name a release with one file more, or another one."""
+    return functools.partial(changed_release, tmp_path)
 
 
 def last_deployment(api: Machine) -> dict[str, object]:
