@@ -95,7 +95,7 @@ def figures(server: Server, stored: dict[int, Stored], wal_directory: Path) -> l
             (server.now - since).total_seconds() if since else 0,
             "For how long the oldest of them waits",
         ),
-        metric("bundle_archive_failures", server.failed, "How often the archive command failed"),
+        metric("bundle_archive_failures_total", server.failed, "How often the archive command failed"),
         metric("bundle_archive_wal_bytes", server.wal_bytes, "Size of pg_wal"),
         metric(
             "bundle_archive_filesystem_free_bytes",

@@ -167,6 +167,8 @@ class Clone:
             *pgbackrest.of_directory(self.directory),
             # A lock of its own: a backup that runs now is not in its way, and it is not in the way of one.
             f"--lock-path={self.private}/lock",
+            # Restoring, it empties what it takes for this cluster's: in the ordinary place that is the live one's.
+            f"--spool-path={self.private}/spool",
             f"--repo={backup.repository}",
             f"--set={backup.label}",
             # How far it goes is said when it starts, and nothing of that stays in its files.

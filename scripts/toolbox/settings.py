@@ -47,6 +47,14 @@ class Settings:
     time_limit: int
     rpo_seconds: int
     rto_seconds: int
+    # The cluster of a drill, its reports, and where releases of the product are, if any are on this host.
+    drill_directory: Path
+    drill_reports: Path
+    drill_paths: list[str]
+    # What the product is told the database's URL by, and what else it is told in a drill.
+    drill_url_variable: str
+    drill_environment: dict[str, str]
+    drill_releases: Path
 
     @property
     def bin_directory(self) -> Path:

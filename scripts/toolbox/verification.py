@@ -161,7 +161,12 @@ def _gap(gap: segments.Gap, archived: repository.Wal, needed: list[segments.Need
     advice = f"see {RUNBOOKS}/wal-gap.md"
     if gap.on == "backup":
         labels = [one.label for one in needed if one.first <= gap.last and gap.first <= one.last]
-        return Finding("critical", "WAL", f"{what}: {', '.join(labels)} cannot be restored", advice)
+        return Finding(
+            "critical",
+            "WAL",
+            f"{what}: {', '.join(labels)} cannot be restored without a copy of its own (archive-copy)",
+            advice,
+        )
     if gap.on == "line":
         return Finding("critical", "WAL", f"{what}: no moment {until}{again} can be reached", advice)
     if gap.on == "seam":

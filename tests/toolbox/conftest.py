@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import archive_status
+import drill  # noqa: F401  (a test file imports it)
 import verify_backups
 from original import Original
 from toolbox import database, output

@@ -85,6 +85,12 @@ class Original:
             "time_limit": 3600,
             "rpo_seconds": 3600,
             "rto_seconds": 900,
+            "drill_directory": self.home / "drill",
+            "drill_reports": self.home / "drills",
+            "drill_paths": ["/health/ready"],
+            "drill_url_variable": "DATABASE_URL",
+            "drill_environment": {},
+            "drill_releases": self.home / "no-releases",
         }
         return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 

@@ -70,7 +70,7 @@ def test_command_that_ends_well_and_stores_nothing_is_noticed(intact: Original, 
     assert report.exit_status == 2
     assert f"PostgreSQL says that {segment} is archived, and it is not there" in critical(report)
     assert figure(report, "lost_segments") == 1
-    assert figure(report, "failures") == 0, "PostgreSQL itself sees no failure"
+    assert figure(report, "failures_total") == 0, "PostgreSQL itself sees no failure"
 
 
 def test_command_that_never_stored_anything_is_noticed(intact: Original, ask: Look) -> None:
