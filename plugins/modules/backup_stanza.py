@@ -40,6 +40,7 @@ actions:
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,19 @@ OK, MISSING_PATH, NO_BACKUP, MISSING_DATA, OTHER = 0, 1, 2, 3, 99
 CONNECTION_ERRORS = ("HostConnectError", "FileReadError", "ProtocolError", "ServiceError", "UnknownHostError")
 
 
+# It wants all locks of the stanza, which WAL that is being archived holds for a moment and a backup for hours.
+LOCKED = "[050]"
+LOCK_SECONDS = 60
+LOOK_SECONDS = 10
+POLL_SECONDS = 0.5
+
+
 class StanzaError(Exception):
     """pgBackRest refused; the message says why and what to do."""
+
+
+class LockedError(StanzaError):
+    """Something else is at work in the stanza."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,8 @@ def pgbackrest(user: str, stanza: str, *words: str) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if "INFO:" not in line]
-        raise StanzaError(explained("\n".join(said).strip(), stanza, words[-1]))
+        kind = LockedError if any(LOCKED in line for line in said) else StanzaError
+        raise kind(explained("\n".join(said).strip(), stanza, words[-1]))
     return done.stdout
 
 
@@ -121,6 +134,26 @@ def ask(user: str, stanza: str) -> list[Repository]:
     return repositories(
         json.loads(pgbackrest(user, stanza, "--output=json", "--log-level-console=error", "info")), stanza
     )
+
+
+def make_or_compare(user: str, stanza: str, *, must_make: bool) -> None:
+    """Make the stanza where it is not, and compare the repositories with the cluster where it is.
+
+    Raises StanzaError when they do not fit. What is at work in a stanza that is there has compared them itself, so the
+    comparison is left out when that takes long; a stanza that has to be made is waited for.
+    """
+    deadline = time.monotonic() + (LOCK_SECONDS if must_make else LOOK_SECONDS)
+    while True:
+        try:
+            pgbackrest(user, stanza, "stanza-create")
+            return
+        except LockedError:
+            if time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+            elif must_make:
+                raise
+            else:
+                return
 
 
 def is_at_work(unit: str) -> bool:
@@ -170,7 +203,7 @@ def main() -> None:
             # Also where it is there: it compares the repositories with the cluster, and changes nothing if they fit. It
             # wants all of them, and so has to wait while one is away.
             if must_make or not away:
-                pgbackrest(user, stanza, "stanza-create")
+                make_or_compare(user, stanza, must_make=must_make)
             if back_up in actions:
                 subprocess.run(["systemctl", "start", "--no-block", unit], check=True, capture_output=True)
     except (StanzaError, OSError, ValueError, subprocess.CalledProcessError) as error:
