@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared import landscape as landscapes
+from shared.backups import Backups
 from shared.landscape import Landscape
 from shared.load import Load, plan
 from shared.machine import Machine
@@ -86,6 +87,12 @@ def api(landscape: Landscape) -> Machine:
 def proxy(landscape: Landscape) -> Machine:
     """The first proxy."""
     return landscape.first("haproxy")
+
+
+@pytest.fixture(scope="session")
+def backups(landscape: Landscape) -> Backups:
+    """The backups, on the host that keeps them."""
+    return Backups.of(landscape)
 
 
 @pytest.fixture(scope="session")

@@ -94,11 +94,12 @@ class Superuser:
 
     machine: Machine
     database: str
+    socket: str = "/var/run/postgresql"
 
     def __call__(self, *statements: str, timeout: int = 30) -> str:
         """As `Sql`."""
         words = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-U", "postgres"]
-        words += ["-h", "/var/run/postgresql", "-d", self.database]
+        words += ["-h", self.socket, "-d", self.database]
         for statement in statements:
             words += ["-c", statement]
         return self.machine.sh(f"{shlex.join(words)} 2>&1", timeout=timeout)
