@@ -11,7 +11,7 @@
 set -euo pipefail
 
 PACKAGES="ca-certificates cron haproxy logrotate nftables openssl pgbackrest pgbouncer postgresql-15
-  postgresql-client-15 python3-apt python3-psycopg python3-psycopg2 python3-venv sudo
+  postgresql-client-15 python3-apt python3-jinja2 python3-psycopg python3-psycopg2 python3-venv sudo
   systemd-timesyncd tzdata"
 
 fetch() {
