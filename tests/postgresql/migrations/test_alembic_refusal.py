@@ -16,7 +16,7 @@ def test_revision_unknown_to_the_release_is_refused(server: Server, product: Pro
         assert result["failed"]
         assert "the database stands at a1b3, which " in result["msg"]
         assert 'the nearest are a1b2 ("make a1b2")' in result["msg"]
-        assert "first go back with that release's code" in result["msg"]
+        assert "go back to this one: playbooks/rollback.yml -e release_to=…" in result["msg"]
 
 
 def test_two_heads_are_named_with_the_command_that_joins_them(server: Server, product: Product) -> None:
