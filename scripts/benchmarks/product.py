@@ -56,12 +56,16 @@ class Product:
         return self.host.run(f"runuser -u postgres -- {psql} <<'END_OF_SQL'\n{text}\nEND_OF_SQL\n").strip()
 
     def people(self, role: str, count: int) -> list[tuple[int, str]]:
-        """Tokens of the `count` busiest users of a role, as (profile id, token): the worst case for a list."""
+        """Tokens of the `count` busiest users of a role, as (profile id, token): the worst case for a list.
+
+        Of those who may sign in: some of the sample data may not.
+        """
+        may_sign_in = "JOIN users u ON u.id = user_id AND u.is_active AND u.deleted_at IS NULL"
         busiest = {
             "candidate": "SELECT c.id, c.user_id FROM candidates c JOIN job_applications a ON a.candidate_id = c.id"
-            " GROUP BY c.id ORDER BY count(*) DESC",
+            f" {may_sign_in} GROUP BY c.id ORDER BY count(*) DESC",
             "employer": "SELECT e.id, e.user_id FROM employers e JOIN jobs j ON j.employer_id = e.id"
-            " GROUP BY e.id ORDER BY sum(j.applications_count) DESC",
+            f" {may_sign_in} GROUP BY e.id ORDER BY sum(j.applications_count) DESC",
         }[role]
         rows = self.superuser(f"SELECT json_agg(row_to_json(t)) FROM ({busiest} LIMIT {int(count)}) AS t")
         users = [row["user_id"] for row in json.loads(rows)]
