@@ -102,7 +102,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     target.add_argument("--lsn", metavar="LSN", help="a place in the WAL")
     target.add_argument("--latest", action="store_true", help="all that is in the archive")
     prepare.add_argument("--exclusive", action="store_true", help="leave out what the target itself names")
-    prepare.add_argument("--timeline", type=int, default=0, metavar="NUMBER", help="another than the newest")
+    prepare.add_argument(
+        "--timeline", type=int, default=0, metavar="NUMBER", help="another than the current one"
+    )
     prepare.add_argument(
         "--set", default="", metavar="LABEL", help="the backup to begin with; it is found without"
     )
@@ -141,7 +143,7 @@ def target_of(options: argparse.Namespace) -> Target:
 def window(place: Place, _options: argparse.Namespace) -> output.Report:
     """What could be restored."""
     report = output.Report(f"What can be restored of {place.known.stanza}")
-    archive = restoring.read_archive(place.known)
+    archive = restoring.read_archive(place.live)
     for timeline in sorted(archive.ways.chains):
         there = restoring.the_window(place.live, archive, timeline)
         if there.first is not None:

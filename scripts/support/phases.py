@@ -17,7 +17,7 @@ NETWORK = "10.87.0.0/16"
 # A scenario that hangs must not take the budget of all others with it.
 SCENARIO_SECONDS = 30 * 60
 # Runs of the test bed that a scenario's tests make beside its own hosts.
-BESIDES = {"default": ("bare",)}
+BESIDES = {"backup": ("spare",), "default": ("bare",)}
 
 
 @dataclass(frozen=True)

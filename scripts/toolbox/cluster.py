@@ -430,8 +430,8 @@ class Clone:
             return pgbackrest.as_user()
         return [
             *("systemd-run", "--quiet", "--collect", f"--unit={self.unit}", f"--uid={pgbackrest.USER}"),
+            # Without the server's own file of its number: systemd would wait for it when the server ends at once.
             "--property=Type=forking",
-            f"--property=PIDFile={self.directory}/postmaster.pid",
             # In order, as pg_ctl does it: SIGTERM would wait for sessions to end.
             "--property=KillSignal=SIGINT",
             "--property=KillMode=mixed",

@@ -85,6 +85,14 @@ class Live:
         except ClusterError:
             return ""
 
+    def timeline(self) -> int:
+        """The timeline that it is on, running or not; ClusterError where there is none."""
+        if self.answers():
+            with self.connect() as session:
+                row = session.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone()
+            return int(row[0]) if row else 0
+        return int(controldata(self.known, self.directory)["Latest checkpoint's TimeLineID"])
+
     def archive_now(self, seconds: float = 60) -> str:
         """Have all that is committed by now in the archive; returns the last WAL segment of it.
 
@@ -120,7 +128,8 @@ class Live:
 
         Debian's unit reports success whatever happened, since recovery may take long: so the server is asked.
         """
-        self._systemctl("start")
+        # Debian's program says why in the unit's journal, the server in its log: both are shown below.
+        subprocess.run(["systemctl", "start", self.unit], check=False, capture_output=True)
         limit = time.monotonic() + seconds
         while not self.answers():
             # A unit that ended by itself will not answer later.
@@ -128,7 +137,7 @@ class Live:
                 self._state() in {"inactive", "failed"} and not self.is_running()
             )
             if ended:
-                raise LiveError(f"{self.unit} does not answer. The end of its log:\n{self.end_of_log()}")
+                raise LiveError(f"{self.unit} does not answer. It said:\n{self.end_of_log()}")
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -153,11 +162,14 @@ class Live:
             )
 
     def end_of_log(self, lines: int = 15) -> str:
-        """The end of Debian's log."""
+        """The end of the unit's journal and of the server's log."""
+        journal = ["journalctl", f"--unit={self.unit}", "--output=cat", "--no-pager", "--lines=5"]
+        said = subprocess.run(journal, check=False, capture_output=True, text=True).stdout.splitlines()
         path = Path(
             f"/var/log/postgresql/postgresql-{self.known.server_version}-{self.known.server_cluster}.log"
         )
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.is_file() else ""
+        said += path.read_text(errors="replace").splitlines()[-lines:] if path.is_file() else []
+        return "\n".join(said)
 
     def _state(self) -> str:
         command = ["systemctl", "show", "--property=ActiveState", "--value", self.unit]

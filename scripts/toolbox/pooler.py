@@ -68,7 +68,12 @@ class Pooler:
             return
         self._arm(resume_after)
         try:
-            self.run("PAUSE", seconds)
+            try:
+                self.run("PAUSE", seconds)
+            except PoolerError as error:
+                # By a run that was killed.
+                if "already suspended/paused" not in str(error):
+                    raise
             yield
         finally:
             # Where RESUME fails, what was armed does it, by a signal.

@@ -66,17 +66,15 @@ class Archive:
     stanza: Stanza
     ways: Ways
 
-    @property
-    def newest(self) -> int:
-        """The newest timeline."""
-        return max(self.ways.chains)
+    # The one that the live cluster is on; the newest where it is lost.
+    current: int
 
     def chain(self, timeline: int) -> Chain:
-        """A timeline, or the newest for 0; RestoreError where there is none of this number."""
+        """A timeline, or the current one for 0; RestoreError where there is none of this number."""
         if timeline and timeline not in self.ways.chains:
             there = ", ".join(map(str, sorted(self.ways.chains)))
             raise RestoreError(f"timeline {timeline} is not in the archive; there are: {there}")
-        return self.ways.chains[timeline or self.newest]
+        return self.ways.chains[timeline or self.current]
 
     def last_segment(self, timeline: int) -> str:
         """The last WAL segment of a timeline; empty where it has none yet."""
@@ -87,18 +85,21 @@ class Archive:
         return self.ways.ends[timeline][1] if timeline in self.ways.ends else None
 
 
-def read_archive(known: Settings) -> Archive:
+def read_archive(live: Live) -> Archive:
     """Ask the repositories.
 
     Raises:
         RestoreError: there is nothing to restore from, or it cannot be read.
     """
     try:
-        stanza = pgbackrest.info(known.stanza)
+        stanza = pgbackrest.info(live.known.stanza)
         if not stanza.backups:
             said = "; ".join(f"repository {one.key}: {one.message}" for one in stanza.repositories)
             raise RestoreError(unreadable(said or stanza.message))
-        return Archive(stanza, timelines.read(stanza))
+        ways = timelines.read(stanza)
+        # Not always the newest: somebody may have put a directory back that a switch had kept.
+        of_live = live.timeline() if live.system_identifier() == stanza.system_identifier else 0
+        return Archive(stanza, ways, of_live if of_live in ways.chains else max(ways.chains))
     except pgbackrest.PgbackrestError as error:
         raise RestoreError(unreadable(str(error))) from error
 
@@ -118,7 +119,7 @@ def unreadable(said: str) -> str:
 def the_window(live: Live, archive: Archive, timeline: int = 0) -> Window:
     """From when to when a timeline can be restored."""
     chain = archive.chain(timeline)
-    goes_on = live.answers() and is_of_stanza(live, archive) and chain.timeline == archive.newest
+    goes_on = live.answers() and is_of_stanza(live, archive) and chain.timeline == archive.current
     last = None if goes_on else archive.last_came(chain.timeline)
     return timelines.window(archive.stanza.backups, chain, last)
 
@@ -147,7 +148,7 @@ def plan(place: Place, target: Target, chosen: str = "") -> Plan:
     """
     live = place.live
     problems: list[str] = []
-    archive = read_archive(place.known)
+    archive = read_archive(place.live)
     chain = archive.chain(target.timeline)
     window = the_window(live, archive, chain.timeline)
     try:
@@ -279,7 +280,7 @@ def prepare(place: Place, wanted: Plan, tell: Callable[[str], None]) -> tuple[Jo
     began = time.monotonic()
     report = Report(f"Restore of {place.known.stanza} to {wanted.target}")
     flush(place, wanted, report, tell)
-    archive = read_archive(place.known)
+    archive = read_archive(place.live)
     last_segment = archive.last_segment(wanted.chain.timeline)
     moment = datetime.now(UTC)
     live = place.live.directory

@@ -19,7 +19,7 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a recovery ends. `value` is as PostgreSQL takes it, `timeline` 0 for the newest of the archive.
+    """Where a recovery ends. `value` is as PostgreSQL takes it, `timeline` 0 for the one that the live cluster is on.
 
     `exclusive` leaves out what the target itself names: the commit at that moment, or that transaction.
     """
