@@ -185,7 +185,7 @@ def stream(stanza: str, *words: str, tell: Callable[[str], None]) -> None:
 
 def errors(said: str) -> str:
     """The errors in what pgBackRest said, with their hints, and without its time stamps."""
-    found = re.findall(r"(?:ERROR|WARN): ((?:.+)(?:\n {12,}.*)*)", said)
+    found = re.findall(r"(?:ERROR|WARN): ((?:.+)(?:\n {7,}.*)*)", said)
     return "\n".join(re.sub(r"\n\s+", "\n  ", one).strip() for one in found)
 
 

@@ -50,6 +50,9 @@ class Original:
     """The cluster. `home` is where all of it is; the repository's configuration is in the environment."""
 
     home: Path
+    # More lines for its pgbackrest.conf, of a second repository, and the numbers of those that it then has.
+    more: str = ""
+    repositories: tuple[int, ...] = (1,)
 
     @property
     def data(self) -> Path:
@@ -72,7 +75,7 @@ class Original:
             "database_address": "",
             "database_user": "",
             "password_file": self.home / "none",
-            "repositories": [1],
+            "repositories": list(self.repositories),
             "repository_path": self.home / "repository",
             "processes": 2,
             "retention_days": 30,
@@ -107,7 +110,11 @@ class Original:
         self.as_postgres(["chmod", "700", str(self.home)])
         subprocess.run(["chown", "-R", f"{pgbackrest.USER}:", str(self.home)], check=True)
         config = self.home / "pgbackrest.conf"
-        config.write_text(CONFIG.format(home=self.home))
+        config.write_text(
+            CONFIG.format(home=self.home).replace(
+                "[global:archive-push]", f"{self.more}[global:archive-push]"
+            )
+        )
         config.chmod(0o644)
         os.environ["PGBACKREST_CONFIG"] = str(config)
         os.environ["PGBACKREST_CONFIG_INCLUDE_PATH"] = str(self.home / "none")
