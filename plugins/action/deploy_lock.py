@@ -84,10 +84,13 @@ class ActionModule(ActionBase):
             answer["failed"] = True
             answer["msg"] = (
                 f"Another run holds {arguments['path']}: {self._describe(holder)}. Wait until it has ended. If you are "
-                f"sure that it is gone, remove the file on {(task_vars or {}).get('inventory_hostname')} and run again."
+                f"sure that it is gone, remove the file on {self._where(task_vars or {})} and run again."
             )
         result.update(answer)
         return result
+
+    def _where(self, task_vars: dict[str, Any]) -> str:
+        return str(self._task.delegate_to or task_vars.get("inventory_hostname"))
 
     @staticmethod
     def _describe(holder: dict[str, Any]) -> str:

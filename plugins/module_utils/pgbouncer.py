@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 class ConsoleError(Exception):
     """The console refused a command, or did not answer in time."""
+
+
+class UnreachableError(ConsoleError):
+    """Nobody answers where the console should be."""
+
+
+# psql's exit status for a connection that it could not make.
+NO_CONNECTION = 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class Console:
         except subprocess.TimeoutExpired as late:
             raise ConsoleError(f"{command} on {self.unit} did not finish within {timeout:g} s") from late
         if done.returncode:
-            raise ConsoleError(f"{command} on {self.unit} failed: {done.stderr.strip()}")
+            kind = UnreachableError if done.returncode == NO_CONNECTION else ConsoleError
+            raise kind(f"{command} on {self.unit} failed: {done.stderr.strip()}")
         return done.stdout
 
     def arm_resume(self, seconds: int) -> None:
@@ -99,3 +110,25 @@ class Console:
     @property
     def _timer(self) -> str:
         return f"resume-{self.unit.removesuffix('.service')}"
+
+
+@contextlib.contextmanager
+def paused(poolers: list[Console], *, pause_timeout: int, resume_after: int) -> Iterator[None]:
+    """Hold the clients of all poolers between two transactions; one that refuses resumes all.
+
+    `pause_timeout` and `resume_after` are in seconds. Raises ConsoleError.
+    """
+    running = [pooler for pooler in poolers if pooler.is_running()]
+    try:
+        for pooler in running:
+            pooler.arm_resume(resume_after)
+            pooler.run("PAUSE", timeout=pause_timeout)
+        yield
+    finally:
+        for pooler in running:
+            try:
+                pooler.run("RESUME")
+            except ConsoleError as error:
+                if "not paused" not in str(error):
+                    continue  # what was armed above resumes it
+            pooler.disarm_resume()

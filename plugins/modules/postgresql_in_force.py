@@ -37,6 +37,10 @@ options:
     description: Whether a restart may be made. When false, what waits for one is named in a warning.
     type: bool
     default: true
+  force:
+    description: Whether to restart a running cluster although nothing waits for it.
+    type: bool
+    default: false
   poolers:
     description: The pgBouncers of this host to pause around a restart, each with host, port, user, password and unit.
     type: list
@@ -45,7 +49,7 @@ options:
   pause_timeout:
     description: Seconds that PAUSE may wait for transactions that are open. After that nothing is restarted.
     type: int
-    default: 15
+    default: 3
   resume_after:
     description: Seconds after which a paused pooler resumes by itself.
     type: int
@@ -69,12 +73,11 @@ pending_restart:
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.pgbouncer import ARGUMENT_SPEC, Console, ConsoleError
+from ansible.module_utils.pgbouncer import ARGUMENT_SPEC, Console, ConsoleError, paused
 from ansible.module_utils.quiet_module import QuietModule
 
 CHECKS = """
@@ -173,25 +176,6 @@ class Cluster:
         ]
 
 
-@contextlib.contextmanager
-def paused(poolers: list[Console], *, pause_timeout: int, resume_after: int) -> Iterator[None]:
-    """Hold the clients of all poolers between two transactions; one that refuses resumes all."""
-    running = [pooler for pooler in poolers if pooler.is_running()]
-    try:
-        for pooler in running:
-            pooler.arm_resume(resume_after)
-            pooler.run("PAUSE", timeout=pause_timeout)
-        yield
-    finally:
-        for pooler in running:
-            try:
-                pooler.run("RESUME")
-            except ConsoleError as error:
-                if "not paused" not in str(error):
-                    continue  # what was armed above resumes it
-            pooler.disarm_resume()
-
-
 def main() -> None:
     """Run the module."""
     module = QuietModule(
@@ -202,8 +186,9 @@ def main() -> None:
             "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
             "files": {"type": "list", "elements": "path", "default": []},
             "restart": {"type": "bool", "default": True},
+            "force": {"type": "bool", "default": False},
             "poolers": {"type": "list", "elements": "dict", "default": [], "options": ARGUMENT_SPEC},
-            "pause_timeout": {"type": "int", "default": 15},
+            "pause_timeout": {"type": "int", "default": 3},
             "resume_after": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
@@ -242,11 +227,10 @@ def main() -> None:
             module.warn(
                 f"PostgreSQL needs a restart for {', '.join(pending)}, and restarts are not allowed here."
             )
-        elif pending:
+        elif pending or wanted["force"]:
             actions.append("restart")
-            module.warn(
-                f"PostgreSQL restarts for {', '.join(pending)}, with the poolers' clients held by PAUSE."
-            )
+            reason = ", ".join(pending) or "whoever asked for it"
+            module.warn(f"PostgreSQL restarts for {reason}, with the poolers' clients held by PAUSE.")
             if not module.check_mode:
                 poolers = [Console(**pooler) for pooler in wanted["poolers"]]
                 pause = {"pause_timeout": wanted["pause_timeout"], "resume_after": wanted["resume_after"]}
@@ -257,8 +241,9 @@ def main() -> None:
             "\n".join(row[0] for row in cluster.rows(OPEN_TRANSACTIONS)) or "none is open any more"
         )
         module.fail_json(
-            msg=f"PostgreSQL was not restarted: {refused}. Every pooler was resumed and {', '.join(pending)} still "
-            f"waits. End what keeps a transaction open, then run again:\n{open_transactions}"
+            msg=f"PostgreSQL was not restarted: {refused}. Every pooler was resumed and "
+            f"{', '.join(pending) or 'the restart'} still waits. End what keeps a transaction open, then run again:\n"
+            f"{open_transactions}"
         )
     except RuntimeError as error:
         module.fail_json(msg=str(error), actions=actions)

@@ -18,9 +18,9 @@ options:
     type: str
     required: true
   state:
-    description: Whether the unit runs.
+    description: Whether the unit runs. C(restarted) restarts one that runs whatever its files say.
     type: str
-    choices: [started, stopped]
+    choices: [started, stopped, restarted]
     default: started
   enabled:
     description: Whether the unit starts at boot.
@@ -36,6 +36,17 @@ options:
     type: list
     elements: path
     default: []
+  pooler:
+    description:
+      - The console of the pgBouncer that this unit is, with host, port, user and password. Before a restart PAUSE lets
+        its transactions end, and the next ones wait, so that none is cut; they come to the new process.
+      - A console that does not answer, as after a change of the port, is passed over with a warning; the unit's own
+        signal waits for the transactions too, though for as long as systemd waits for the unit.
+    type: dict
+  pause_timeout:
+    description: Seconds that PAUSE may take. After that nothing is restarted.
+    type: int
+    default: 3
 author: The bundle's maintainers
 """
 
@@ -54,11 +65,13 @@ actions:
   returned: always
 """
 
+import contextlib
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.pgbouncer import ARGUMENT_SPEC, Console, ConsoleError, UnreachableError, paused
+from ansible.module_utils.quiet_module import QuietModule
 
 PROPERTIES = (
     "LoadState",
@@ -70,6 +83,8 @@ PROPERTIES = (
     "FragmentPath",
     "DropInPaths",
 )
+# Seconds after which a paused pooler resumes by itself, should this run be killed.
+RESUME_AFTER = 60
 # Not "enabled-runtime": that is gone after a reboot.
 ENABLED_STATES = {"enabled", "static", "alias", "indirect", "generated"}
 
@@ -134,22 +149,64 @@ def decide(
         return [*verbs, "stop"] if active else verbs
     if not active:
         return [*verbs, "start"]
-    if restart_change > parse_timestamp(show["ActiveEnterTimestamp"]):
+    if state == "restarted" or restart_change > parse_timestamp(show["ActiveEnterTimestamp"]):
         return [*verbs, "restart"]
     if reload_change > parse_timestamp(show["StateChangeTimestamp"]):
         return [*verbs, "reload"]
     return verbs
 
 
+def carry_out(module: QuietModule, name: str, verbs: list[str]) -> None:
+    """Do the verbs in order; fail with the end of the unit's journal where one does not work."""
+    for verb in verbs:
+        command = ["systemctl", verb] if verb == "daemon-reload" else ["systemctl", verb, name]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            journal = subprocess.run(
+                ["journalctl", "--unit", name, "--lines", "25", "--no-pager", "--output", "cat"],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            module.fail_json(
+                msg=f"systemctl {verb} {name} failed: {done.stderr.strip()}\n"
+                f"The end of its journal:\n{journal.stdout}",
+                actions=verbs,
+            )
+
+
+def carry_out_behind_pause(module: QuietModule, name: str, verbs: list[str]) -> None:
+    """As `carry_out`, with the transactions of the pgBouncer that the unit is let end before."""
+    pooler = Console(**{**module.params["pooler"], "unit": name})
+    try:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    paused([pooler], pause_timeout=module.params["pause_timeout"], resume_after=RESUME_AFTER)
+                )
+            except UnreachableError as unreachable:
+                module.warn(
+                    f"{name} restarts without PAUSE before, since its console does not answer: {unreachable}"
+                )
+            carry_out(module, name, verbs)
+    except ConsoleError as refused:
+        module.fail_json(
+            msg=f"{name} was not restarted: {refused}. It was resumed, and serves as before. End what keeps a "
+            "transaction open (bundle-monitor-db shows it), then run again."
+        )
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "state": {"type": "str", "choices": ["started", "stopped", "restarted"], "default": "started"},
             "enabled": {"type": "bool", "default": True},
             "reload_files": {"type": "list", "elements": "path", "default": []},
             "restart_files": {"type": "list", "elements": "path", "default": []},
+            "pooler": {"type": "dict", "options": ARGUMENT_SPEC},
+            "pause_timeout": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
     )
@@ -161,9 +218,9 @@ def main() -> None:
     if show["LoadState"] != "loaded":
         if module.check_mode:
             module.exit_json(
-                changed=module.params["state"] == "started",
+                changed=module.params["state"] != "stopped",
                 actions=[f"{name} is not on this host yet; it would be enabled and started"]
-                * (module.params["state"] == "started"),
+                * (module.params["state"] != "stopped"),
             )
         module.fail_json(
             msg=f"{name} is {show['LoadState']} on this host. Is the package that brings it installed, and its unit "
@@ -179,21 +236,10 @@ def main() -> None:
         restart_change=newest_change([*module.params["restart_files"], *filter(None, unit_files)]),
     )
     if not module.check_mode:
-        for verb in verbs:
-            command = ["systemctl", verb] if verb == "daemon-reload" else ["systemctl", verb, name]
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
-            if done.returncode:
-                journal = subprocess.run(
-                    ["journalctl", "--unit", name, "--lines", "25", "--no-pager", "--output", "cat"],
-                    check=False,
-                    capture_output=True,
-                    text=True,
-                )
-                module.fail_json(
-                    msg=f"systemctl {verb} {name} failed: {done.stderr.strip()}\n"
-                    f"The end of its journal:\n{journal.stdout}",
-                    actions=verbs,
-                )
+        if "restart" in verbs and module.params["pooler"]:
+            carry_out_behind_pause(module, name, verbs)
+        else:
+            carry_out(module, name, verbs)
     module.exit_json(changed=bool(verbs), actions=verbs)
 
 

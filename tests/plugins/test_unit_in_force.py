@@ -57,6 +57,15 @@ def test_unit_that_does_not_run_is_not_stopped_again(state: str) -> None:
     assert verbs(state="stopped", ActiveState=state) == []
 
 
+def test_unit_that_is_to_begin_anew_restarts_whatever_its_files_say() -> None:
+    assert verbs(state="restarted", reload_change=START - 1, restart_change=START - 1) == ["restart"]
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed"])
+def test_unit_that_is_to_begin_anew_and_does_not_run_is_started(state: str) -> None:
+    assert verbs(state="restarted", ActiveState=state) == ["start"]
+
+
 def test_file_for_a_restart_that_is_newer_than_the_start_restarts() -> None:
     assert verbs(restart_change=START + 0.1) == ["restart"]
 
