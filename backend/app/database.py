@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
+import psycopg
 from fastapi import Depends, Request
 from sqlalchemy import URL, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from app.metrics import DATABASE_WAIT
 from app.pool_statistics import PoolStatistics
@@ -29,6 +33,12 @@ NOTICE_DEAD_HOSTS: dict[str, Any] = {
 }
 
 
+# Between two attempts to connect where the last one found nobody; seconds.
+RETRY_SECONDS = 0.1
+# In a connection record's notes: the connection that it had before was lost.
+LOST = "lost"
+
+
 def make_engine(settings: Settings) -> AsyncEngine:
     """An async engine on the pooled endpoint. Connects to nothing yet."""
     engine = create_async_engine(
@@ -37,7 +47,6 @@ def make_engine(settings: Settings) -> AsyncEngine:
         max_overflow=settings.database_max_overflow,
         pool_recycle=settings.database_pool_recycle,
         pool_timeout=settings.database_pool_timeout,
-        pool_pre_ping=True,
         # In no error and no log: parameters are what people sent.
         hide_parameters=True,
         connect_args={
@@ -47,14 +56,69 @@ def make_engine(settings: Settings) -> AsyncEngine:
             "application_name": "intowork-api",
         },
     )
-
-    # pgBouncer lets a client in although it has no server. A new connection is asked once, as an old one is
-    # each time, so that a request learns of it while it waits for one, and not in its first statement.
-    @event.listens_for(engine.sync_engine, "connect")
-    def ask(connection: DBAPIConnection, _record: object) -> None:
-        engine.dialect.do_ping(connection)
-
+    # As long as a request waits, and not quite: so it learns what the reason was.
+    survive_restarts(engine, settings.database_wait_seconds - 2 * RETRY_SECONDS)
     return engine
+
+
+def survive_restarts(engine: AsyncEngine, seconds: float) -> None:
+    """Let a pooler that restarts cost time and no request.
+
+    A pgBouncer that is told to stop lets open transactions end and drops everybody else, those too whose
+    first statement waits. So the first statement of each transaction is one that may be repeated, as nothing
+    was done before it: it asks, and begins the transaction. From then on the pooler waits for this client.
+
+    Args:
+        engine: its pool; nothing else of it is changed.
+        seconds: how long an attempt to connect goes on while nobody answers.
+    """
+    dialect = engine.sync_engine.dialect
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(
+        _dialect: Dialect, _record: object, words: tuple[Any, ...], options: dict[str, Any]
+    ) -> DBAPIConnection:
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                return _answering_connection(dialect, words, options)
+            except psycopg.OperationalError as error:
+                # With a code it is an answer: the pooler has no server, and made this client wait for one.
+                if error.sqlstate is not None or monotonic() >= deadline:
+                    raise
+            await_only(asyncio.sleep(RETRY_SECONDS))
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def begin(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        notes = cast(dict[str, bool], record.record_info)
+        cursor = connection.cursor()
+        try:
+            # The driver sends BEGIN before it.
+            cursor.execute("SELECT 1")
+        except psycopg.Error as error:
+            gone = dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
+            if notes.pop(LOST, False) or not gone:
+                raise
+            # The pool makes a new connection, once, and one for each other that is as old as this.
+            notes[LOST] = True
+            raise InvalidatePoolError from error
+        else:
+            notes.pop(LOST, None)
+        finally:
+            cursor.close()
+
+
+def _answering_connection(
+    dialect: Dialect, words: tuple[Any, ...], options: dict[str, Any]
+) -> DBAPIConnection:
+    connection = dialect.connect(*words, **options)
+    try:
+        # pgBouncer lets a client in although it has no server, or will soon be gone.
+        dialect.do_ping(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def connection_parameters(url: URL) -> dict[str, Any]:
@@ -79,7 +143,7 @@ _left_behind: set[asyncio.Task[None]] = set()
 
 
 async def session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session for one request, with a connection that has answered; what it did not commit is rolled back.
+    """A session for one request, with a transaction that has begun; what it did not commit is rolled back.
 
     Raises:
         SilentDatabaseError: pgBouncer accepts connections but has no server for them, or does not answer.

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,10 @@ import psycopg
 
 # The longest that a health answer takes, in seconds, whatever the database does.
 PROBE_SECONDS = 2.0
+# For how much of it another attempt is made where nobody answers: a pooler that restarts is no reason for
+# every host to leave the proxy.
+RETRY_FOR_SECONDS = 1.5
+RETRY_SECONDS = 0.1
 
 
 class DatabaseProbe:
@@ -46,6 +51,16 @@ class DatabaseProbe:
                 await self._under_way
 
     async def _ask(self) -> None:
+        deadline = monotonic() + RETRY_FOR_SECONDS
+        while True:
+            try:
+                return await self._ask_once()
+            except psycopg.OperationalError:
+                if monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask_once(self) -> None:
         async with await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True) as connection:
             await connection.execute("SELECT 1")
 

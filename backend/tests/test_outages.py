@@ -75,8 +75,8 @@ def test_an_outage_is_503_in_time_with_when_to_try_again_and_ends_by_itself(
     site: Callable[..., Site], what: str
 ) -> None:
     start, causes = OUTAGES[what]
-    # The pooler's own limit ends it, unless it says nothing at all.
-    here = site(database_wait=0.5) if causes == {"no_answer"} else site()
+    # The pooler's own limit ends it, unless it says nothing or lets nobody in: that is waited for.
+    here = site(database_wait=1) if "no_answer" in causes else site()
     until(lambda: here.server.get("/health/ready").status_code == 200, "it serves")
     with start(here):
         answer = here.apply()

@@ -49,6 +49,14 @@ def pooler_paused(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def pooler_gone(site: Site) -> Iterator[None]:
+    """Nobody listens."""
+    site.pooler.stop()
+    yield
+    site.pooler.start()
+
+
+@contextmanager
 def pooler_disabled(site: Site) -> Iterator[None]:
     """New clients are refused by the pooler, the old ones' connections are closed."""
     site.pooler.command(f"DISABLE {site.database.name}")
@@ -132,10 +140,11 @@ def table_locked(site: Site) -> Iterator[None]:
 # With the words for it in the metrics; the pooler tells some both to old clients and to new ones.
 OUTAGES: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], set[str]]] = {
     "the pooler is paused": (pooler_paused, {"no_answer"}),
-    "the pooler refuses the database": (pooler_disabled, {"connection", "pooler"}),
-    "the pooler has no place for a client": (pooler_full_of_clients, {"connection", "pooler"}),
+    "the pooler is gone": (pooler_gone, {"connection", "no_answer"}),
+    "the pooler refuses the database": (pooler_disabled, {"connection", "pooler", "no_answer"}),
+    "the pooler has no place for a client": (pooler_full_of_clients, {"connection", "pooler", "no_answer"}),
     "the pooler has no server connection": (pooler_out_of_servers, {"pooler"}),
-    "the server has no connection left": (server_out_of_connections, {"connection", "pooler"}),
+    "the server has no connection left": (server_out_of_connections, {"connection", "pooler", "no_answer"}),
     "the server takes no writes": (server_read_only, {"read_only"}),
     "somebody holds a lock": (table_locked, {"lock_timeout"}),
 }

@@ -82,6 +82,17 @@ server_login_retry = 1
             self._process.wait()
             self._process = None
 
+    def tell_to_stop(self) -> None:
+        """Let it stop as systemd does, by SIGINT: open transactions may end; all others are dropped."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+
+    def wait_for_end(self) -> None:
+        """Wait until one that was told to stop has."""
+        assert self._process is not None
+        self._process.wait(timeout=30)
+        self._process = None
+
     def freeze(self) -> None:
         """Let it accept connections, as the kernel does for it, and answer nothing."""
         assert self._process is not None
