@@ -234,6 +234,8 @@ def main() -> None:
             if not module.check_mode:
                 poolers = [Console(**pooler) for pooler in wanted["poolers"]]
                 pause = {"pause_timeout": wanted["pause_timeout"], "resume_after": wanted["resume_after"]}
+                # What a shutdown has to write, written before anybody waits for it.
+                cluster.rows("CHECKPOINT")
                 with paused(poolers, **pause):
                     cluster.systemctl("restart")
     except ConsoleError as refused:
