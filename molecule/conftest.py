@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from shared import landscape as landscapes
 from shared.backups import Backups
 from shared.landscape import Landscape
-from shared.load import Load, plan
+from shared.load import Load, UnderLoad, plan
 from shared.machine import Machine
 from shared.playbook import Playbook
 from shared.product import Product
@@ -128,9 +128,6 @@ def candidate(sql: Endpoints, product: Product) -> Iterator[str]:
     sql.superuser(
         f"DELETE FROM candidates WHERE user_id IN {mine}", f"DELETE FROM users WHERE email = '{email}'"
     )
-
-
-UnderLoad = Callable[[str], AbstractContextManager[Load]]
 
 
 @pytest.fixture

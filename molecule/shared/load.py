@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,8 @@ from shared.open_loop import Plan, Request
 PROPERTY = "load: "
 # A load that nobody ends, since its test was killed, ends by itself.
 MOST_SECONDS = 600
+# What a process may need to start and to end, on a busy machine.
+STARTING_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Report:
     def per_second(self) -> float:
         """Requests that began in a second."""
         return self.requests / self.seconds if self.seconds else 0.0
+
+
+UnderLoad = Callable[[str], AbstractContextManager["Load"]]
 
 
 class Load:
@@ -81,11 +88,16 @@ class Load:
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asdict(self._plan)) + "\n")
         self._process.stdin.flush()
+        # The first answer has its own limit; a process that does not come so far has some more to start.
+        if not select.select([self._process.stdout], [], [], self._plan.timeout + STARTING_SECONDS)[0]:
+            self._end()
+            raise AssertionError(
+                f"nothing was answered within {self._plan.timeout:g} s, before anything happened"
+            )
         first = self._process.stdout.readline()
         if first != "answered\n":
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"the load was never answered: {first}")
+            self._end()
+            raise AssertionError(f"the load was never answered: {first[:1000]}")
         return self
 
     def __exit__(
@@ -94,12 +106,16 @@ class Load:
         assert self._process
         try:
             # It waits for the answers to what has begun.
-            said, _ = self._process.communicate(timeout=self._plan.timeout + 60)
+            said, _ = self._process.communicate(timeout=self._plan.timeout + STARTING_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._end()
             raise
         self._report = Report(**json.loads(said))
+
+    def _end(self) -> None:
+        assert self._process
+        self._process.kill()
+        self._process.communicate()
 
     def conclude(self, event: str, record_property: Callable[[str, object], None]) -> Report:
         """Write what was met into the test's report; AssertionError with each failure unless nothing failed."""
@@ -111,7 +127,7 @@ class Load:
         return report
 
 
-def plan(address: str, domain: str, token: str, *, rate: float = 110, seconds: float = MOST_SECONDS) -> Plan:
+def plan(address: str, domain: str, token: str, *, rate: float = 105, seconds: float = MOST_SECONDS) -> Plan:
     """What people do, through the proxy: they read more than they write. The token is a candidate's."""
     read = Request("read jobs", "GET", "/api/jobs?limit=1")
     look = Request("read profile", "GET", "/api/profile", token)

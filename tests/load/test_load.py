@@ -215,5 +215,10 @@ def test_a_load_that_was_through_too_early_is_no_success(server: Server) -> None
         load.conclude("a test", lambda _name, _value: None)
 
 
+def test_a_load_that_is_never_answered_does_not_begin(server: Server) -> None:
+    with pytest.raises(AssertionError, match="never answered"), Load(plan(server.port, "/reset")):
+        pass
+
+
 def test_an_answer_without_a_status_has_a_kind_too() -> None:
     assert kind_of(ValueError("no number")) == "ValueError"
