@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.load import UnderLoad
 from shared.machine import Machine
 from shared.playbook import Playbook
 from shared.product import Product
@@ -61,10 +62,12 @@ def test_a_newer_release_serves_with_its_schema_and_its_settings(
     product: Product,
     sql: Endpoints,
     requests: Requests,
+    under_load: UnderLoad,
     before: dict[str, Any],
     newer: dict[str, Any],
 ) -> None:
-    playbook.must(DEPLOY, api_workers=2, **newer)
+    with under_load("a release with a migration is deployed"):
+        playbook.must(DEPLOY, api_workers=2, **newer)
     assert product.record["pair"] == {"release": product.release, "revision": REVISION}
     assert product.record["previous"] == before["record"]["pair"]
     assert (workers(product), sql.superuser("SELECT word FROM later")) == ('"2"', "kept")
@@ -87,11 +90,13 @@ def test_a_rollback_brings_back_the_release_its_schema_and_its_settings(
     product: Product,
     sql: Endpoints,
     web: Web,
+    under_load: UnderLoad,
     before: dict[str, Any],
     newer: dict[str, Any],
 ) -> None:
     left = product.release
-    run = playbook.must(ROLLBACK)
+    with under_load("it is rolled back, and its schema"):
+        run = playbook.must(ROLLBACK)
     assert f"Release {before['release']} serves again" in run.output
     assert web.get("/health").json["release"] == product.release == before["release"]
     assert sql.superuser("SELECT to_regclass('later') IS NULL") == "t"

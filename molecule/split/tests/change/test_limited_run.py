@@ -14,13 +14,13 @@ CONFIG = "sha256sum /etc/haproxy/haproxy.cfg"
 def test_run_on_the_proxy_alone_is_refused_with_what_to_do_and_the_service_still_answers(
     playbook: Playbook, web: Web, proxy: Machine, landscape: Landscape
 ) -> None:
-    api = landscape.first("api").name
+    apis = landscape.groups["api"]
     before = proxy.sh(CONFIG)
     with Requests(web) as requests:
         run = playbook.run("site.yml", "--limit", proxy.name)
     assert run.status != 0
-    assert f"nobody has asked {api} which colour" in " ".join(run.output.split())
-    assert f"--limit {proxy.name},{api}" in run.output
+    assert f"nobody has asked {', '.join(apis)} which colour" in " ".join(run.output.split())
+    assert f"--limit {','.join([proxy.name, *apis])}" in run.output
     assert run.changed == []
     assert requests.failures == []
     assert web.get("/health").status == 200
@@ -31,7 +31,7 @@ def test_run_does_as_that_message_says(
     playbook: Playbook, web: Web, proxy: Machine, landscape: Landscape
 ) -> None:
     with Requests(web) as requests:
-        run = playbook.must("site.yml", "--limit", f"{proxy.name},{landscape.first('api').name}")
+        run = playbook.must("site.yml", "--limit", ",".join([proxy.name, *landscape.groups["api"]]))
     assert run.changes == 0
     assert requests.failures == []
     assert web.get("/health").status == 200
