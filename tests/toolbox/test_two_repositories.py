@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import backup
 import pytest
 from object_store import ADDRESS, BUCKET, KEY, REGION, SECRET, ObjectStore, until
 from original import STANZA, Original
 from toolbox import output, pgbackrest
 from toolbox.cluster import Clone
 from toolbox.targets import Target
+
+import backup
 
 # As the role writes it, with less patience: what is away here is away at once.
 SECOND = """\
