@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,15 +24,16 @@ GROUPS = ("database", "api", "haproxy", "backup", "monitoring", "control")
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the test bed."""
+    """A host of the test bed. `bed` is its run there: what has one of its own can go on beside other benchmarks."""
 
     name: str
     address: str
+    bed: str = RUN
 
     @property
     def ssh_config(self) -> Path:
         """The file for `ssh -F`."""
-        return STATE / "runs" / RUN / "ssh_config"
+        return STATE / "runs" / self.bed / "ssh_config"
 
     def run(self, command: str) -> str:
         """Run a shell command on the host and return what it prints.
@@ -65,10 +66,18 @@ class Host:
         if done.returncode != 0:
             raise BenchmarkError(f"{self.name}: {file} to {path}: {done.stderr.strip()}")
 
+    def testbed(self, command: str) -> None:
+        """Do one of the test bed's things to it, such as `power-cut`.
+
+        Raises:
+            BenchmarkError: if that fails.
+        """
+        timed([sys.executable, TESTBED, command, self.bed, self.name], f"{command} of {self.name} failed")
+
 
 @contextlib.contextmanager
 def fresh_hosts(*hosts: Host, keep: bool = False) -> Iterator[None]:
-    """Boot bare hosts; remove them afterwards, also when the benchmark is stopped.
+    """Boot the bare hosts of one run; remove them afterwards, also when the benchmark is stopped.
 
     Raises:
         BenchmarkError: if they do not boot.
@@ -79,28 +88,45 @@ def fresh_hosts(*hosts: Host, keep: bool = False) -> Iterator[None]:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, give_up)
+    bed = hosts[0].bed
     wanted = [f"--host={host.name}={host.address}" for host in hosts]
     try:
-        timed([sys.executable, TESTBED, "up", RUN, *wanted, "--fresh"], "the hosts did not boot")
+        timed([sys.executable, TESTBED, "up", bed, *wanted, "--fresh"], "the hosts did not boot")
         yield
     finally:
+        # A second Ctrl-C must not leave half of it behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if not keep:
-            subprocess.run([sys.executable, TESTBED, "down", RUN], check=False, capture_output=True)
+            subprocess.run([sys.executable, TESTBED, "down", bed], check=False, capture_output=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_inventory(directory: Path, host: Host) -> Path:
     """Write an inventory with one host that plays every part and the variables of inventories/local;
     return it.
     """
-    inventory = directory / host.name
+    return write_landscape(directory / host.name, {host: GROUPS})
+
+
+def write_landscape(inventory: Path, parts: Mapping[Host, Sequence[str]]) -> Path:
+    """Write an inventory with these hosts, each in its groups, and the variables of inventories/local; return it."""
     inventory.mkdir(parents=True)
     (inventory / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
-    groups = "".join(f"    {group}: {{hosts: {{{host.name}: {{}}}}}}\n" for group in GROUPS)
+    hosts = "".join(
+        f"    {host.name}: {{ansible_host: {host.address}, bundle_address: {host.address}}}\n"
+        for host in parts
+    )
+    groups = "".join(
+        f"    {group}: {{hosts: {{{', '.join(f'{host.name}: {{}}' for host in parts if group in parts[host])}}}}}\n"
+        for group in GROUPS
+    )
+    bed = next(iter(parts)).bed
     (inventory / "hosts.yml").write_text(
-        f"all:\n  hosts:\n    {host.name}: {{ansible_host: {host.address}, bundle_address: {host.address}}}\n"
+        f"all:\n  hosts:\n{hosts}"
         "  vars:\n    ansible_user: root\n"
         f"    ansible_ssh_private_key_file: {STATE}/ssh/id_ed25519\n"
-        f"    ansible_ssh_common_args: -o UserKnownHostsFile={STATE}/runs/{RUN}/known_hosts\n"
+        f"    ansible_ssh_common_args: -o UserKnownHostsFile={STATE}/runs/{bed}/known_hosts\n"
         f"  children:\n{groups}"
     )
     return inventory

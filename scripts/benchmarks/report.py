@@ -70,15 +70,7 @@ class Report:
             )
             for r in self.rows
         ]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
-        text = "\n".join(
-            "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        )
-        return "\n".join([text, *self.notes])
+        return "\n".join([*aligned(lines), *self.notes])
 
     def at_most(self, what: str, limit: float, measured: float, unit: str) -> None:
         """Add a row that compares a measurement with what it may be at most; more is a miss."""
@@ -110,6 +102,15 @@ class Report:
     def write_json(self, path: Path) -> None:
         """Write all of the report to `path`."""
         path.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, its heading first: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
 
 
 def compare(what: str, baseline: Sequence[float], ours: Sequence[float], unit: str) -> Row:

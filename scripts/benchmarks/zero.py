@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from scripts.benchmarks.cluster import BenchmarkError
-from scripts.benchmarks.report import Report
+from scripts.benchmarks.report import Report, aligned
 from scripts.support.phases import JUNIT
 
 SUMMARY = "what requests met in the last scenarios while something happened: failures, latencies"
@@ -88,10 +88,7 @@ class Zero(Report):
             )
             for event in self.details["events"]
         ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-        )
+        return "\n".join(aligned(rows))
 
     def conclude(self, json_file: Path | None) -> int:
         """As every report, with each event in which requests failed as a miss."""
