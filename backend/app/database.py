@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import psycopg
 from fastapi import Depends, Request
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -33,6 +33,8 @@ NOTICE_DEAD_HOSTS: dict[str, Any] = {
 }
 
 
+# Begins a transaction and asks whether anybody is there, in one round trip where the driver would make two.
+BEGIN = "BEGIN; SELECT 1"
 # Between two attempts to connect where the last one found nobody; seconds.
 RETRY_SECONDS = 0.1
 # In a connection record's notes: the connection that it had before was lost.
@@ -54,6 +56,8 @@ def make_engine(settings: Settings) -> AsyncEngine:
             **NOTICE_DEAD_HOSTS,
             "connect_timeout": settings.database_connect_timeout,
             "application_name": "intowork-api",
+            # The driver adds no BEGIN of its own: each transaction begins with `BEGIN`, below.
+            "autocommit": True,
         },
     )
     # As long as a request waits, and not quite: so it learns what the reason was.
@@ -69,7 +73,7 @@ def survive_restarts(engine: AsyncEngine, seconds: float) -> None:
     was done before it: it asks, and begins the transaction. From then on the pooler waits for this client.
 
     Args:
-        engine: its pool; nothing else of it is changed.
+        engine: its pool, and where its transactions begin. Its driver must be in autocommit mode.
         seconds: how long an attempt to connect goes on while nobody answers.
     """
     dialect = engine.sync_engine.dialect
@@ -93,8 +97,7 @@ def survive_restarts(engine: AsyncEngine, seconds: float) -> None:
         notes = cast(dict[str, bool], record.record_info)
         cursor = connection.cursor()
         try:
-            # The driver sends BEGIN before it.
-            cursor.execute("SELECT 1")
+            cursor.execute(BEGIN)
         except psycopg.Error as error:
             gone = dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
             if notes.pop(LOST, False) or not gone:
@@ -106,6 +109,13 @@ def survive_restarts(engine: AsyncEngine, seconds: float) -> None:
             notes.pop(LOST, None)
         finally:
             cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_next(connection: Connection) -> None:
+        # After a commit in the same checkout; the first transaction has begun.
+        driver = cast(psycopg.AsyncConnection, connection.connection.driver_connection)
+        if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+            connection.exec_driver_sql(BEGIN)
 
 
 def _answering_connection(

@@ -54,6 +54,19 @@ class Web:
         """POST of JSON."""
         return self._ask("POST", path, json.dumps(content), token, 10)
 
+    def get_at_once(self, path: str, clients: int) -> list[int]:
+        """GET by so many clients, each over a connection of its own that was open before; the statuses."""
+        context = ssl.create_default_context(cadata=self.certificate)
+        doors = [Door(self.address, self.domain, context, 30) for _ in range(clients)]
+        try:
+            for ask in (Door.connect, lambda door: door.request("GET", path)):
+                for door in doors:
+                    ask(door)
+            return [door.getresponse().status for door in doors]
+        finally:
+            for door in doors:
+                door.close()
+
     def plain_get(self, path: str) -> Answer:
         """GET over HTTP without TLS; redirects are not followed."""
         connection = http.client.HTTPConnection(self.address, 80, timeout=10)

@@ -76,7 +76,7 @@ def server_lines(text: str) -> list[str]:
     [
         {},
         {"haproxy_live_colours": {}},
-        {"haproxy_hsts_seconds": 31536000, "haproxy_https_port": 8443, "haproxy_server_maxconn": 50},
+        {"haproxy_hsts_seconds": 31536000, "haproxy_https_port": 8443, "haproxy_server_maxconn": 0},
         {"haproxy_private_paths": ["/metrics", "/internal/a~b-c_d.e"]},
         {
             "haproxy_bind_addresses": ["127.0.0.1", "[::1]"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from shared.machine import Machine
 from shared.product import Product
 from shared.sql import Endpoints
 from shared.web import Web
+
+# More than the proxy gives the API of one host at once.
+CLIENTS = 300
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,17 @@ def test_the_job_list_is_narrowed_by_a_filter(web: Web) -> None:
 
 def test_a_wrong_filter_is_refused(web: Web) -> None:
     assert web.get("/api/jobs?location_type=moon").status == 422
+
+
+@pytest.mark.usefixtures("token")
+def test_more_requests_at_once_than_the_api_takes_wait_in_the_proxy_and_none_is_refused(
+    web: Web, proxy: Machine
+) -> None:
+    assert Counter(web.get_at_once("/api/jobs?limit=100", CLIENTS)) == {200: CLIENTS}
+    metrics = proxy.sh("curl -fsS http://127.0.0.1:8404/metrics")
+    found = re.search(r'^haproxy_backend_max_queue\{proxy="api"\} (\d+)$', metrics, re.MULTILINE)
+    assert found, metrics
+    assert int(found[1]) > 0
 
 
 def test_applying_needs_a_token(web: Web) -> None:
