@@ -7,7 +7,7 @@ on a line.
 
 Commands: {"do": "upgrade"|"downgrade", "revision"}, {"do": "render", "from": [ids], "to", "down"}.
 Events: ready, session (a server process id), stuck (a CONCURRENTLY statement waits for {"do":
-"again"|"stop"}), done, failed, sql, fatal.
+"again"|"stop"}), done, failed, sql, fatal; in a rehearsal also locks (those that a transaction holds).
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ _FORGETS_THE_LIMIT = re.compile(
     r"^\s*(RESET\s+(lock_timeout|ALL)|SET\s+lock_timeout\s*(=|TO)\s*DEFAULT)\b", re.I
 )
 _COMMIT = re.compile(r"^\s*(COMMIT|END)\b", re.I)
+# Without those on the catalogs, whose oids are smaller than that of the first object of a user.
+_OWN_LOCKS = """
+SELECT mode, relation::bigint FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted AND relation >= 16384
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 class Driver:
@@ -67,6 +73,8 @@ class Driver:
             self.emit("fatal", error=f"{type(error).__name__}: {error}")
             return
         self._listen()
+        if self._job.get("watch_locks"):
+            self._watch_locks()
         self.emit("ready", alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__, pid=os.getpid())
         for line in self._lines:
             command = json.loads(line)
@@ -198,6 +206,47 @@ class Driver:
         def failed(context: Any) -> None:
             if self._first_error is None and context.sqlalchemy_exception is not None:
                 self._first_error = _database_error(context.sqlalchemy_exception)
+
+    def _watch_locks(self) -> None:
+        """Tell which locks on relations a transaction holds, after each statement that changed that.
+
+        Times are of the monotonic clock, which all processes of a host share. A lock counts from the beginning of the
+        statement that took it to the commit: locks are held until then.
+        """
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        def tell(connection: Any, since: float) -> None:
+            with contextlib.suppress(Exception):  # in a transaction that failed nothing can be asked
+                cursor = connection.connection.cursor()
+                cursor.execute(_OWN_LOCKS)
+                locks = sorted((mode, oid) for mode, oid in cursor.fetchall())
+                cursor.close()
+                if locks != connection.info.get("bundle_locks", []):
+                    connection.info["bundle_locks"] = locks
+                    self.emit("locks", session=id(connection.info), since=since, locks=locks)
+
+        def released(connection: Any) -> None:
+            if connection.info.pop("bundle_locks", []):
+                self.emit("locks", session=id(connection.info), since=time.monotonic(), locks=[])
+
+        @event.listens_for(Engine, "before_cursor_execute")
+        def begins(connection: Any, *_rest: Any) -> None:
+            connection.info["bundle_began"] = time.monotonic()
+
+        @event.listens_for(Engine, "after_cursor_execute")
+        def executed(connection: Any, *_rest: Any) -> None:
+            tell(connection, connection.info["bundle_began"])
+
+        @event.listens_for(Engine, "commit")
+        def commits(connection: Any) -> None:
+            # What the product did past SQLAlchemy is seen here.
+            tell(connection, time.monotonic())
+            released(connection)
+
+        @event.listens_for(Engine, "rollback")
+        def rolls_back(connection: Any) -> None:
+            released(connection)
 
     def _execute_concurrently(self, cursor: Any, statement: str, parameters: Any) -> None:
         """With its own limit, and repeated alone: what the revision did before it is committed already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,15 @@ _NEXT = {
 
 
 class MigrationFailedError(RuntimeError):
-    """A revision that did not reach its end; the message tells a person what happened and what to do."""
+    """A revision that did not reach its end; the message tells a person what happened and what to do.
+
+    `event` is what the product's process said of it, if it did. Unlike the message it can be told without rows of the
+    database, which PostgreSQL puts into its own.
+    """
+
+    def __init__(self, message: str, event: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.event = dict(event or {})
 
 
 @dataclass
@@ -98,7 +106,7 @@ class Runner:
                 )
                 return
             if not self._again(revision, event, attempt):
-                raise MigrationFailedError(self._tell(revision, event, attempt))
+                raise MigrationFailedError(self._tell(revision, event, attempt), event)
 
     def _converse(self, revision: Revision, verb: str, target: str) -> dict[str, Any]:
         """One try, with its stuck CONCURRENTLY statements; the event that ended it."""

@@ -129,6 +129,22 @@ def parse(url: str) -> DatabaseUrl:
     )
 
 
+def elsewhere(url: str, host: str, port: int) -> str:
+    """The same URL, of the same role and database, at another address.
+
+    Raises DatabaseUrlError when it is no URL.
+    """
+    match = _URL.match(url.strip())
+    if match is None or (not match["host"] and not match["ipv6"]):
+        raise DatabaseUrlError(
+            "database_url is no SQLAlchemy URL with a host in it, so it cannot lead elsewhere."
+        )
+    user = f"{match['user'] or ''}{':' + match['password'] if match['password'] is not None else ''}"
+    place = f"[{host}]" if ":" in host else host
+    rest = f"/{match['database'] or ''}{'?' + match['query'] if match['query'] else ''}"
+    return f"{match['name']}://{user + '@' if user else ''}{place}:{port}{rest}"
+
+
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|PRIVATE|DSN|URL|URI", re.I)
 _LONG_ENOUGH_TO_BE_A_SECRET = 12
 

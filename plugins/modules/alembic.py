@@ -416,7 +416,7 @@ class Alembic:
                 runner.run(path)
             except MigrationFailedError as error:
                 self.result["output"] = process.output()
-                raise MigrationFailedError(f"{error}{self._clean_up(runner)}") from error
+                raise MigrationFailedError(f"{error}{self._clean_up(runner)}", error.event) from error
             finally:
                 self._conclude(runner)
         expected = self._goal(graph, current, path)

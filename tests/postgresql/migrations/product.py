@@ -136,29 +136,40 @@ class Product:
 
     def start(self, *, check: bool = False, diff: bool = False, **parameters: Any) -> subprocess.Popen[str]:
         """The module, running."""
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _RUN,
-                str(ROOT / "plugins/module_utils"),
-                str(ROOT / "plugins/modules/alembic.py"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin
         arguments = self.arguments(**parameters) | {"_ansible_check_mode": check, "_ansible_diff": diff}
-        process.stdin.write(json.dumps(arguments))
-        process.stdin.close()
-        process.stdin = None
-        return process
+        return start("alembic", arguments)
+
+    def rehearse(self, expected: str, **parameters: Any) -> dict[str, Any]:
+        """The result of a rehearsal on the database, which stands for a clone of one at `expected`."""
+        known = ("directory", "python", "database_url", "lock_timeout", "retries")
+        arguments = {name: value for name, value in self.arguments().items() if name in known}
+        return finish(start("alembic_rehearsal", arguments | {"expected_revision": expected} | parameters))
 
     def run(self, **parameters: Any) -> dict[str, Any]:
         """The module's result."""
         return finish(self.start(**parameters))
+
+
+def start(module: str, arguments: dict[str, Any]) -> subprocess.Popen[str]:
+    """A module of ours, running."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            _RUN,
+            str(ROOT / "plugins/module_utils"),
+            str(ROOT / f"plugins/modules/{module}.py"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    process.stdin.write(json.dumps(arguments))
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
