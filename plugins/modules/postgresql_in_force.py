@@ -152,7 +152,8 @@ class Cluster:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
-                return list(cursor.fetchall())
+                # CHECKPOINT, for one, has no rows, not even none.
+                return list(cursor.fetchall()) if cursor.description else []
 
     def loaded_at(self) -> float:
         """Return when the configuration was last read, in seconds since the epoch."""

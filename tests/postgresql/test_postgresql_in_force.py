@@ -47,6 +47,10 @@ def test_valid_configuration_has_no_fault(cluster: Cluster) -> None:
     assert cluster.pending_restart() == []
 
 
+def test_statement_without_rows_has_none(cluster: Cluster) -> None:
+    assert cluster.rows("CHECKPOINT") == []
+
+
 def test_reload_has_happened_when_it_returns(cluster: Cluster) -> None:
     for number in range(10):
         append(settings_file(cluster), f"work_mem = '{number + 5}MB'")
