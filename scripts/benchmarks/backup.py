@@ -95,6 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[2, 2, 1],
         help="of each size, the smallest first; the last number is that of all others (default 2,2,1)",
     )
+    parser.add_argument(
+        "--without-dump", action="store_true", help="leave out pg_dump and pg_restore, which take longest"
+    )
     parser.add_argument("--load-rounds", type=positive, default=2, help="of the load (default 2)")
     parser.add_argument("--load-seconds", type=positive, default=30, help="of each load (default 30)")
     parser.add_argument(
@@ -120,6 +123,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also, at the smallest size, a backup with these options of pgBackRest, and its restore; may be repeated",
     )
     parser.add_argument("--keep", action="store_true", help="leave the last hosts running")
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="go on with the host that --keep left, for sizes, load and rto: parts one after another",
+    )
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -136,8 +144,8 @@ def measure(options: argparse.Namespace) -> Report:
     with tempfile.TemporaryDirectory(prefix="bench-backup-") as name:
         work = Path(name)
         keep = options.keep and "rpo" not in parts
-        with fresh_hosts(BULK, keep=keep):
-            inventory = provision(work, {BULK: GROUPS})
+        with fresh_hosts(BULK, keep=keep, reuse=options.reuse):
+            inventory = provision(work, {BULK: GROUPS}, is_there=options.reuse)
             one_host = on_one_host(options, parts, report, inventory, work)
         if "rpo" in parts:
             with fresh_hosts(DATABASE, KEEPER, keep=options.keep):
@@ -186,15 +194,20 @@ def measure_size(options: argparse.Namespace, database: DatabaseHost, size: floa
     print(f"the database has {there / 1e9:.2f} GB", flush=True)
     # They are compared with each other, and at every size that would take long.
     variants = dict(options.variant) if size == min(options.sizes) else {}
-    return backup_sizes.measure(database, int(size * 1e9), rounds, variants)
+    return backup_sizes.measure(
+        database, int(size * 1e9), rounds, variants, with_dump=not options.without_dump
+    )
 
 
-def provision(work: Path, parts: Mapping[Host, list[str] | tuple[str, ...]]) -> Path:
-    """Make these hosts what site.yml makes them; return their inventory."""
+def provision(
+    work: Path, parts: Mapping[Host, list[str] | tuple[str, ...]], *, is_there: bool = False
+) -> Path:
+    """Make these hosts what site.yml makes them, unless they are; return their inventory."""
     names = "-".join(host.name for host in parts)
     inventory = write_landscape(work / "inventories" / names, parts)
-    seconds, _ = playbook(inventory, work / "cache", "site.yml")
-    print(f"site.yml on {names}: {seconds:.0f} s", flush=True)
+    if not is_there:
+        seconds, _ = playbook(inventory, work / "cache", "site.yml")
+        print(f"site.yml on {names}: {seconds:.0f} s", flush=True)
     return inventory
 
 

@@ -55,15 +55,21 @@ class Measured:
 
 
 def measure(
-    database: DatabaseHost, wanted: int, rounds: int, variants: Mapping[str, Sequence[str]]
+    database: DatabaseHost,
+    wanted: int,
+    rounds: int,
+    variants: Mapping[str, Sequence[str]],
+    *,
+    with_dump: bool = True,
 ) -> Measured:
-    """All ways, `rounds` times, at the size that the database has now."""
+    """All ways, or all but those of a dump, `rounds` times, at the size that the database has now."""
     found = Measured(wanted)
     ways = Ways(database, found)
     # The backup comes after the dump's restore, which keeps its WAL out of the archive. A copy is beside each.
+    dump = (ways.dump, ways.load) if with_dump else ()
     orders = (
-        (ways.copy, ways.dump, ways.load, ways.copy, ways.back_up, ways.restore),
-        (ways.dump, ways.load, ways.copy, ways.back_up, ways.restore, ways.copy),
+        (ways.copy, *dump, ways.copy, ways.back_up, ways.restore),
+        (*dump, ways.copy, ways.back_up, ways.restore, ways.copy),
     )
     for number in range(rounds):
         for way in orders[number % 2]:
@@ -72,7 +78,7 @@ def measure(
             ways.variant(name, options)
         copies = found.seconds["copy"]
         copies[-2:] = [statistics.mean(copies[-2:])]
-        took = "  ".join(f"{way} {found.seconds[way][-1]:.1f}" for way in WAYS)
+        took = "  ".join(f"{way} {taken[-1]:.1f}" for way, taken in found.seconds.items() if taken)
         print(f"{found.gigabytes}, round {number + 1}/{rounds}: {took} s", flush=True)
     return found
 
@@ -167,6 +173,8 @@ def judge(report: Report, sizes: Sequence[Measured]) -> None:
                     f"{what}: {row.ratio:.2f} times as long as cp, at most {limit:.2f} was to be shown"
                 )
             other = {"backup": "pg_dump", "restore": "pg_restore"}[way]
+            if not found.seconds[other]:
+                continue
             row = compare(f"{what}, against {other}", found.seconds[other], found.seconds[way], "s")
             report.rows.append(row)
             if not row.ratio < 1:
@@ -194,7 +202,7 @@ def absolute(sizes: Sequence[Measured]) -> list[str]:
     lines: list[tuple[str, ...]] = [("size", "way", "rounds", "s", "MB/s", "GB", "stored GB", "of the bytes")]
     for found in sizes:
         stored = {"backup": found.stored_bytes, "pg_dump": found.dump_bytes, "copy": found.database_bytes}
-        for way in WAYS:
+        for way in filter(found.seconds.get, WAYS):
             seconds = statistics.median(found.seconds[way])
             line = cells(seconds, found.database_bytes, stored.get(way))
             lines.append((found.gigabytes, way, str(len(found.seconds[way])), *line))

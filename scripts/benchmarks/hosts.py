@@ -76,8 +76,10 @@ class Host:
 
 
 @contextlib.contextmanager
-def fresh_hosts(*hosts: Host, keep: bool = False) -> Iterator[None]:
+def fresh_hosts(*hosts: Host, keep: bool = False, reuse: bool = False) -> Iterator[None]:
     """Boot the bare hosts of one run; remove them afterwards, also when the benchmark is stopped.
+
+    With `reuse` those that `keep` has left are taken as they are.
 
     Raises:
         BenchmarkError: if they do not boot.
@@ -91,7 +93,8 @@ def fresh_hosts(*hosts: Host, keep: bool = False) -> Iterator[None]:
     bed = hosts[0].bed
     wanted = [f"--host={host.name}={host.address}" for host in hosts]
     try:
-        timed([sys.executable, TESTBED, "up", bed, *wanted, "--fresh"], "the hosts did not boot")
+        fresh = ["--fresh"] * (not reuse)
+        timed([sys.executable, TESTBED, "up", bed, *wanted, *fresh], "the hosts did not boot")
         yield
     finally:
         # A second Ctrl-C must not leave half of it behind.

@@ -131,6 +131,14 @@ def test_a_way_that_is_no_quicker_than_that_of_a_dump_is_a_miss(way: str, other:
     assert miss == f"{way} of 1 GB: 1.00 times as long as {other}; it was to be quicker"
 
 
+def test_a_size_without_a_dump_is_held_against_the_copy_alone() -> None:
+    found = measured(1, backup=51.0)
+    found.seconds |= {"pg_dump": [], "pg_restore": []}
+    (miss,) = misses(found)
+    assert "as long as cp" in miss
+    assert not any("pg_dump" in line for line in backup_sizes.absolute([found]))
+
+
 def test_megabytes_a_second_may_shrink_by_a_fifth_with_the_size_and_no_further() -> None:
     grown = {"copy": 100.0, "pg_dump": 200.0, "pg_restore": 200.0, "restore": 100.0}
     assert misses(measured(1), measured(10, **grown, backup=125.0)) == []
