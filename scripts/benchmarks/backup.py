@@ -1,6 +1,6 @@
 """backup: what backups cost and what they are worth, on hosts of the test bed provisioned by site.yml.
 
-Four parts, of which --only takes some:
+Four parts, of which --part takes some:
   sizes   a full backup and its restore at several sizes of the database, beside a plain copy of the same bytes on
           the same disk, and beside pg_dump and pg_restore with the same number of processes, taking turns
   load    what is left of pgbench's TPC-B-like load while a full backup is made
@@ -87,7 +87,7 @@ def positive(text: str) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be repeated")
     parser.add_argument("--sizes", type=sizes, default=[1.0, 5.0, 10.0], help="in GB (default 1,5,10)")
     parser.add_argument(
         "--rounds",
@@ -136,7 +136,7 @@ def measure(options: argparse.Namespace) -> Report:
     Raises:
         BenchmarkError: if there is no room, a host cannot be made, or a way fails.
     """
-    parts = set(options.only or PARTS)
+    parts = set(options.part or PARTS)
     largest = max(options.sizes)
     if parts & {"sizes", "load", "rto"}:
         check_room(int(largest * 1e9))

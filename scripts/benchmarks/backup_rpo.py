@@ -275,8 +275,8 @@ def judge(report: Report, found: Cuts) -> None:
                 f"power cut, {what}, disk kept: {lost.rows} of {lost.acknowledged:,} acknowledged rows lost; none was"
                 " to be"
             )
-    report.at_most("power cut with a backup host, disk lost", LIMIT, found.gone.seconds, "s")
-    report.at_most("  at worst, by the segments' arrivals", LIMIT, found.longest, "s")
+    report.at_most("work lost by a power cut with the disk", LIMIT, found.gone.seconds, "s")
+    report.at_most("work that is in no backup host yet, at worst", LIMIT, found.longest, "s")
     report.notes += [
         f"power cut, one host: of {found.one_host.acknowledged:,} acknowledged rows {found.one_host.rows} are lost with"
         f" the disk kept, and all {found.one_host.acknowledged:,} with the disk lost: the repository is on it",

@@ -261,6 +261,6 @@ def test_a_minute_may_be_lost_with_the_disk_and_no_more() -> None:
     report = Report("backup", "limit")
     backup_rpo.judge(report, Cuts(NONE_LOST, NONE_LOST, Loss(1_000, 900, 60.1), longest=61.0, arrivals=3))
     assert [miss.split(":")[0].strip() for miss in report.misses] == [
-        "power cut with a backup host, disk lost",
-        "at worst, by the segments' arrivals",
+        "work lost by a power cut with the disk",
+        "work that is in no backup host yet, at worst",
     ]
