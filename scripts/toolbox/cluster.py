@@ -199,11 +199,11 @@ class Clone:
             # At the end of the archive recovery would promote at once, and would take an error of the repository for
             # the end; a standby waits there.
             name = "standby.signal" if target.kind == "latest" else "recovery.signal"
-            self._write(self.directory / name, "")
-        self._write(self.private / "postgresql.conf", "# All settings are on the command line.\n")
-        self._write(self.private / "pg_hba.conf", "local all all trust\n")
-        self._write(self.private / "pg_ident.conf", "")
-        self._write(self.log, "")
+            self.write(self.directory / name, "")
+        self.write(self.private / "postgresql.conf", "# All settings are on the command line.\n")
+        self.write(self.private / "pg_hba.conf", "local all all trust\n")
+        self.write(self.private / "pg_ident.conf", "")
+        self.write(self.log, "")
         wanted = self._settings(becomes_live=becomes_live)
         if target is not None:
             wanted |= {
@@ -519,7 +519,8 @@ class Clone:
                 f"the restored cluster does not stop: {(done.stdout + done.stderr).strip()}\n{self.end_of_log()}"
             )
 
-    def _write(self, path: Path, text: str) -> None:
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of the server's, that only it can read."""
         path.write_text(text)
         path.chmod(0o600)
         if os.geteuid() == 0:

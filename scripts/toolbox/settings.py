@@ -55,6 +55,12 @@ class Settings:
     drill_url_variable: str
     drill_environment: dict[str, str]
     drill_releases: Path
+    # The clone of a rehearsal: where it is, where it listens, and who may come in, from where.
+    clone_directory: Path
+    clone_address: str
+    clone_port: int
+    clone_clients: list[str]
+    clone_roles: list[str]
 
     @property
     def bin_directory(self) -> Path:

@@ -94,6 +94,11 @@ class Original:
             "drill_url_variable": "DATABASE_URL",
             "drill_environment": {},
             "drill_releases": self.home / "no-releases",
+            "clone_directory": self.home / "clone",
+            "clone_address": "127.0.0.1",
+            "clone_port": 5439,
+            "clone_clients": ["127.0.0.1"],
+            "clone_roles": ["migrator"],
         }
         return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 
