@@ -119,7 +119,7 @@ class Rehearsal:
         after = relations(self.database.rows)
         return {
             "seconds": round(runner.done[0]["seconds"] if runner.done else ended - began, 3),
-            "locks": _locks(witness, before),
+            "locks": self._locks(witness, before),
             "rewritten": [{"table": one.name, "bytes": one.bytes} for one in rewritten(before, after)],
             "written": self._written(counted, before, after),
             "failed": failed,
@@ -136,11 +136,32 @@ class Rehearsal:
         for oid, now in written(self.database.rows).items():
             table = (after.get(oid) or before.get(oid) or Relation("", "", None, 0)).name
             rows = [new - old for new, old in zip(now, counted.get(oid, (0, 0, 0)), strict=True)]
-            if table and any(rows) and table.rpartition(".")[2] != self.version_table.rpartition(".")[2]:
+            if table and any(rows) and not self._is_version_table(table):
                 found.append(
                     {"table": table, **dict(zip(("inserted", "updated", "deleted"), rows, strict=True))}
                 )
         return sorted(found, key=lambda one: one["table"])
+
+    def _locks(self, witness: LockWitness, before: dict[int, Relation]) -> list[dict[str, Any]]:
+        """Locks on what was there before, the strongest first. Readers' are no news, nor Alembic's on its own table.
+
+        What a statement does to an index by the way it does to its table; only a lock that keeps readers of the index
+        away is told of itself.
+        """
+        found = []
+        for (mode, oid), seconds in witness.longest.items():
+            relation = before.get(oid)
+            if relation is None or mode == MODES[0] or self._is_version_table(relation.name):
+                continue
+            if relation.kind == "i" and mode != MODES[-1]:
+                continue
+            found.append(
+                {"relation": relation.name, "kind": relation.kind, "mode": mode, "seconds": round(seconds, 3)}
+            )
+        return sorted(found, key=lambda one: (-MODES.index(one["mode"]), -one["seconds"], one["relation"]))
+
+    def _is_version_table(self, name: str) -> bool:
+        return name.rpartition(".")[2] == self.version_table.rpartition(".")[2]
 
     def _wait_for_statistics(self, witness: LockWitness) -> None:
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
@@ -236,16 +257,6 @@ def _failure(error: MigrationFailedError) -> dict[str, Any]:
         "kind": event.get("kind") or "the product's process ended",
         "location": event.get("location") or "",
     }
-
-
-def _locks(witness: LockWitness, before: dict[int, Relation]) -> list[dict[str, Any]]:
-    """Locks on what was there before, the strongest first; those of readers are no news."""
-    found = [
-        {"relation": before[oid].name, "kind": before[oid].kind, "mode": mode, "seconds": round(seconds, 3)}
-        for (mode, oid), seconds in witness.longest.items()
-        if oid in before and mode != "AccessShareLock"
-    ]
-    return sorted(found, key=lambda one: (-MODES.index(one["mode"]), -one["seconds"], one["relation"]))
 
 
 def _touched(step: dict[str, Any]) -> set[str]:

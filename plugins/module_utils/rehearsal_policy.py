@@ -65,6 +65,11 @@ def judge(
     return sorted((one for one in judged if one.action != IGNORE), key=lambda one: CHOICES.index(one.action))
 
 
+def time_text(seconds: float) -> str:
+    """0.25 is `250 ms`, 3.25 is `3.25 s`."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.4g} ms"
+
+
 def title(step: Mapping[str, Any]) -> str:
     """A migration for people."""
     return f'{step["revision"]} ("{step["message"]}")' if step["message"] else str(step["revision"])
@@ -152,7 +157,7 @@ def _costs(measured: Mapping[str, Any], limits: Limits) -> Iterator[Found]:
                     "exclusive_lock",
                     "",
                     name,
-                    f"it holds ACCESS EXCLUSIVE on {lock['relation']} for {lock['seconds']:.2f} s, and "
+                    f"it holds ACCESS EXCLUSIVE on {lock['relation']} for {time_text(lock['seconds'])}, and "
                     f"{limits.lock_seconds:g} s are allowed (migration_rehearsal_lock_seconds): every request that "
                     "reads or writes it waits for that long",
                     "Do it in steps that lock briefly: add without a check, NOT VALID and VALIDATE, CONCURRENTLY, rows "
@@ -178,9 +183,9 @@ def _older(measured: Mapping[str, Any], smoke: Mapping[str, Any]) -> Iterator[Fo
     last = title(measured["revisions"][-1]) if measured["revisions"] else ""
     if measured["ended"] == "again":
         yield Found("old_release", "", last, "the release that serves could not be asked: see above", advice)
-    elif smoke and smoke["failed"]:
+    elif smoke and smoke["wrong"]:
         said = (
-            f"release {smoke['release']}, which serves, does not live with the new schema: {smoke['failed']}"
+            f"release {smoke['release']}, which serves, does not live with the new schema: {smoke['wrong']}"
         )
         yield Found("old_release", "", last, said, advice, smoke["said"])
 

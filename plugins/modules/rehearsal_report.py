@@ -85,7 +85,16 @@ from typing import Any
 
 import jinja2
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rehearsal_policy import CHOICES, KINDS, Found, Limits, judge, shown_failure, title
+from ansible.module_utils.rehearsal_policy import (
+    CHOICES,
+    KINDS,
+    Found,
+    Limits,
+    judge,
+    shown_failure,
+    time_text,
+    title,
+)
 
 KEEP = 60
 MARKS = {"refuse": "✗", "warn": "!"}
@@ -166,15 +175,15 @@ def terminal(
         if run is None:
             lines.append(f"  {title(step)}: not reached")
             continue
-        parts = [f"up {run['seconds']:.2f} s"]
-        parts += [f"{way} {step[way]['seconds']:.2f} s" for way in WAYS[1:] if step[way]]
+        parts = [f"up {time_text(run['seconds'])}"]
+        parts += [f"{way} {time_text(step[way]['seconds'])}" for way in WAYS[1:] if step[way]]
         if lock := strongest(run):
-            parts.append(f"{lock['mode']} on {lock['relation']} for {lock['seconds']:.2f} s")
+            parts.append(f"{lock['mode']} on {lock['relation']} for {time_text(lock['seconds'])}")
         parts += [
             f"{one['table']} written anew ({one['bytes'] / 1024**2:,.1f} MB)" for one in run["rewritten"]
         ]
         lines.append(f"  {title(step)}: {', '.join(parts)}")
-    if smoke.get("release") and not smoke["failed"]:
+    if smoke.get("release") and not smoke["wrong"]:
         paths = ", ".join(one["path"] for one in smoke["answers"])
         lines.append(f"  release {smoke['release']}, which serves, lives with the new schema: {paths}")
     for one in found:
@@ -230,7 +239,7 @@ def report(params: dict[str, Any], moment: datetime) -> dict[str, Any]:
         "limits": asdict(limits),
         "findings": [{name: value for name, value in asdict(one).items() if name != "said"} for one in found],
         "clone": {name: clone[name] for name in ("backup", "bytes", "seconds", "revision")},
-        "smoke": {name: value for name, value in smoke.items() if name in ("release", "answers", "failed")},
+        "smoke": {name: value for name, value in smoke.items() if name in ("release", "answers", "wrong")},
         "measured": without_words(measured),
         "squawk": {
             revision: [{name: one[name] for name in ("rule_name", "level", "message")} for one in ones]
@@ -242,7 +251,9 @@ def report(params: dict[str, Any], moment: datetime) -> dict[str, Any]:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = environment.get_template(Path(params["template"]).name)
-    html = template.render(**told, marks=MARKS, ways=WAYS, shown_failure=shown_failure, step_title=title)
+    html = template.render(
+        **told, marks=MARKS, ways=WAYS, shown_failure=shown_failure, time_text=time_text, step_title=title
+    )
     path = keep(
         Path(params["directory"]), f"rehearsal-{moment:%Y%m%dT%H%M%SZ}-{params['release']}", html, told
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from ansible.module_utils.database_url import DatabaseUrlError, parse, scrub, secrets_in
+from ansible.module_utils.database_url import DatabaseUrlError, elsewhere, parse, scrub, secrets_in
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
@@ -80,3 +80,22 @@ def test_plain_settings_are_no_secrets() -> None:
     found = secrets_in("postgresql://u:p-word@h/d", environment)
     assert {"t-1", "hidden", "p-word", "x" * 12} <= set(found)
     assert not {"1", "production", "u"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql+psycopg://me:p%40ss@192.0.2.1:5432/shop?sslmode=require",
+            "postgresql+psycopg://me:p%40ss@192.0.2.7:5439/shop?sslmode=require",
+        ),
+        ("postgresql://me@[2001:db8::1]/shop", "postgresql://me@192.0.2.7:5439/shop"),
+        ("postgresql://db.example/shop", "postgresql://192.0.2.7:5439/shop"),
+    ],
+)
+def test_url_of_a_clone_is_the_live_one_at_another_address(url: str, expected: str) -> None:
+    assert elsewhere(url, "192.0.2.7", 5439) == expected
+
+
+def test_clone_at_an_ipv6_address_is_written_in_brackets() -> None:
+    assert elsewhere("postgresql://db/shop", "2001:db8::7", 5439) == "postgresql://[2001:db8::7]:5439/shop"

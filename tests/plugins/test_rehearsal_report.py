@@ -27,7 +27,7 @@ CLONE = {"backup": "20261126-020000F", "bytes": 5_242_880, "seconds": {"restore"
 GOOD = {
     "release": "0123456789ab",
     "answers": [{"path": "/health/ready", "status": 200, "seconds": 0.01}],
-    "failed": "",
+    "wrong": "",
     "said": "",
 }
 
@@ -152,7 +152,7 @@ def test_finding_comes_to_what_the_policy_says(judge: Any, kind: str, action: st
 
 
 def test_older_release_that_does_not_answer_on_the_new_schema_is_refused_and_named(judge: Any) -> None:
-    bad = GOOD | {"failed": "/api/jobs is answered with 500", "said": f"no column title for {SECRET}"}
+    bad = GOOD | {"wrong": "/api/jobs is answered with 500", "said": f"no column title for {SECRET}"}
     result = judge(measured(step()), bad)
     assert result["refused"]
     assert (
@@ -196,7 +196,7 @@ def test_rule_that_the_product_lists_for_a_revision_is_allowed_to_that_one(
 
 
 def test_report_has_what_was_measured_and_neither_rows_nor_postgresql_s_words(judge: Any) -> None:
-    bad = GOOD | {"failed": "it ended by itself", "said": f"no row {SECRET}"}
+    bad = GOOD | {"wrong": "it ended by itself", "said": f"no row {SECRET}"}
     steps = step(
         up=ran(locks=[lock(3.25)], failed=failure("23505")), sql=f"INSERT INTO users VALUES ('{SECRET}')"
     )
