@@ -113,5 +113,7 @@ KEYS = (
     "seconds",
     "migrations",
     "kept_rows",
+    "restore_point",
+    "rehearsal",
     "error",
 )
