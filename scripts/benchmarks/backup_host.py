@@ -18,6 +18,7 @@ DATA = "/var/lib/postgresql/15/main"
 REPOSITORY = "/var/lib/pgbackrest"
 # On the disk of the data, so that all ways read from it and write to it.
 WORK = "/var/lib/postgresql/15/bench"
+HOLE = "/var/lib/bench-hole"
 # Lets go of what the kernel keeps of these files: each way begins with a read from the disk.
 FORGET = """
 import os, sys
@@ -42,14 +43,16 @@ class Stored:
     stored_bytes: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class DatabaseHost:
-    """A host with the cluster. `has_hole`: WAL was kept out of the archive since the last full backup, so that nothing
-    can be restored until there is another.
-    """
+    """A host with the cluster."""
 
     host: Host
-    has_hole: bool = True
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether WAL was kept out of the archive since the last full backup: then nothing can be restored."""
+        return "yes" in self.host.run(f"if [ -e {HOLE} ]; then echo yes; fi")
 
     @property
     def processes(self) -> int:
@@ -91,7 +94,7 @@ class DatabaseHost:
     @contextlib.contextmanager
     def unarchived(self) -> Iterator[None]:
         """Meanwhile WAL goes nowhere: that of many GB would take the repository's room and the processors."""
-        self.has_hole = True
+        self.host.run(f"touch {HOLE}")
         self.sql("ALTER SYSTEM SET archive_command = '/bin/true'")
         self.sql("SELECT pg_reload_conf()")
         try:
@@ -117,7 +120,7 @@ class DatabaseHost:
         except BenchmarkError as error:
             said = self.host.run("journalctl --unit backup@full --output=cat --no-pager --lines=20")
             raise BenchmarkError(f"{error}\n{said}") from error
-        self.has_hole = False
+        self.host.run(f"rm -f {HOLE}")
         *older, newest = self.backups()
         for label in (one["label"] for one in older if one["type"] == "full"):
             self.pgbackrest(f"--set={label}", "expire")
