@@ -13,12 +13,15 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent)
 
-from toolbox import dumps, output, pgbackrest, settings  # noqa: E402  (the path above has to be there first)
-from toolbox.job import EndedError, end_in_order, told  # noqa: E402
+from toolbox import dumps, output, pgbackrest, settings, unfinished  # noqa: E402  (the path above comes first)
+from toolbox.job import BEGUN, EndedError, backup_figures, end_in_order, told  # noqa: E402
 from toolbox.lock import LockedError, only_one  # noqa: E402
 from toolbox.user import become  # noqa: E402
 
 KINDS = ("full", "diff", "incr", "dump")
+# The repository that is on the disk of the host, by pgBackRest's number.
+LOCAL = 1
+FULL = "see docs/runbooks/repository-full.md"
 EPILOG = f"""\
 full      everything, and what no later restore needs any more goes (retention)
 diff      what changed since the last full backup
@@ -79,6 +82,8 @@ def make(kind: str, known: settings.Settings) -> output.Report:
     One that fails does not keep the next repository from its backup.
     """
     report = output.Report(f"Backup {kind} of {known.stanza}")
+    path = backup_figures(known.metrics_directory, kind)
+    note_begin(path, kind)
     # A dump is in no repository.
     places = [{}] if kind == "dump" else [{"repository": str(number)} for number in known.repositories]
     for place in places:
@@ -87,8 +92,19 @@ def make(kind: str, known: settings.Settings) -> output.Report:
         except EndedError:
             # What it said is in the report, and nobody waits for more.
             break
-    write_figures(known.metrics_directory / f"bundle_backup_{kind}.prom", report, places)
+    write_figures(path, report, places)
     return report
+
+
+def note_begin(path: Path, kind: str) -> None:
+    """Leave in the figures that one is under way: what ends it may leave it no time to say so, such as a power cut."""
+    now = datetime.now(UTC).timestamp()
+    begun = metric(BEGUN, now, "When the one began that has not ended yet", {"kind": kind})
+    try:
+        output.write_metrics(path, [*(one for one in output.read_metrics(path) if one.name != BEGUN), begun])
+    except OSError as error:
+        # A backup is worth more than its figures.
+        told(f"{path} cannot be written: {error}")
 
 
 def make_one(kind: str, known: settings.Settings, report: output.Report, place: dict[str, str]) -> None:
@@ -127,6 +143,8 @@ def make_one(kind: str, known: settings.Settings, report: output.Report, place: 
             str(error),
             f"journalctl -u backup@{kind} has all of it; see docs/backups.md",
         )
+        if kind != "dump" and place["repository"] == str(LOCAL):
+            make_room(known, report)
         if isinstance(error, EndedError):
             raise
     finally:
@@ -137,6 +155,22 @@ def make_one(kind: str, known: settings.Settings, report: output.Report, place: 
                 "bundle_backup_success", float(not failed), "1 if the last one went well, 0 if not", labels
             ),
         ]
+
+
+def make_room(known: settings.Settings, report: output.Report) -> None:
+    """Where the repository of this host is full, say so, and give WAL the room of what is unfinished."""
+    try:
+        room = unfinished.make_room(known)
+    except (pgbackrest.PgbackrestError, OSError) as error:
+        report.add("critical", "room", str(error), FULL)
+        return
+    if room is not None:
+        gone = (
+            f"; {', '.join(room.removed)}, half made, was removed, so that WAL gets away"
+            if room.removed
+            else ""
+        )
+        report.add("critical", "room", f"{room.path} is full: {output.size_text(room.free)} free{gone}", FULL)
 
 
 def dump(known: settings.Settings) -> Made:
@@ -160,7 +194,8 @@ def write_figures(path: Path, report: output.Report, places: list[dict[str, str]
     kept = [
         metric
         for metric in output.read_metrics(path)
-        if (metric.name, *sorted(metric.labels.items())) not in new
+        if metric.name != BEGUN
+        and (metric.name, *sorted(metric.labels.items())) not in new
         and {name: text for name, text in metric.labels.items() if name != "kind"} in places
     ]
     output.write_metrics(path, [*report.metrics, *kept])

@@ -14,6 +14,7 @@ sys.path[0] = str(Path(__file__).resolve().parent)
 
 from toolbox import complaints, dumps, output, pgbackrest, repository, segments, settings, verification  # noqa: E402
 from toolbox.job import EndedError, end_in_order, keep_figures  # noqa: E402
+from toolbox.lock import is_held  # noqa: E402
 from toolbox.user import become  # noqa: E402
 
 EPILOG = f"""\
@@ -96,7 +97,8 @@ def look(known: settings.Settings, report: output.Report, *, quick: bool) -> Non
     there = repository.snapshot(known.stanza)
     stanza, now = there.stanza, datetime.now(UTC)
     report.findings += verification.state(stanza)
-    report.findings += verification.jobs(known.metrics_directory)
+    at_work = is_held(known.state_directory / "backup.lock")
+    report.findings += verification.jobs(known.metrics_directory, at_work=at_work)
     for key in keys:
         backups = [backup for backup in stanza.backups if backup.repository == key]
         archived = {

@@ -9,6 +9,9 @@ from types import FrameType
 
 from toolbox import output
 
+# Among the figures of a backup from its begin to its end; one that is found later is of a backup that was cut off.
+BEGUN = "bundle_backup_begun_timestamp_seconds"
+
 
 class EndedError(Exception):
     """systemd's time limit, or a person, ends the job."""
@@ -28,6 +31,11 @@ def _end(number: int, _frame: FrameType | None) -> None:
 def told(line: str) -> None:
     """Pass on what a program says, to the terminal or the journal, as it comes."""
     print(line, file=sys.stderr, flush=True)
+
+
+def backup_figures(directory: Path, kind: str) -> Path:
+    """Where the figures of a kind of backup are."""
+    return directory / f"bundle_backup_{kind}.prom"
 
 
 def keep_figures(path: Path, report: output.Report) -> None:

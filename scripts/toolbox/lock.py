@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,6 +39,16 @@ def only_one(path: Path, purpose: str) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat()}, file)
         file.flush()
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock `path`."""
+    # By the kernel's list: to try the lock would be in the way of who begins just then.
+    try:
+        pid = json.loads(path.read_text())["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return re.search(rf"FLOCK +ADVISORY +WRITE +{pid} ", Path("/proc/locks").read_text()) is not None
 
 
 def _told(text: str, path: Path) -> str:

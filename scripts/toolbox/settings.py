@@ -31,11 +31,15 @@ class Settings:
     # Where it is reached from a repository host of its own, as whom, and the password (libpq's format); the address is
     # empty on the database host, where postgres comes through the socket.
     database_address: str
+    # Of the host that has the repository and the dumps; empty where that is this one.
+    repository_address: str
     database_user: str
     password_file: Path
     # pgBackRest's numbers: 1, and 2 where there is one in an object store.
     repositories: list[int]
     repository_path: Path
+    # Of pgBackRest.
+    lock_directory: Path
     processes: int
     retention_days: int
     dump_directory: Path

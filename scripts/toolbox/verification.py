@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from toolbox import complaints, dumps, output, repository, schedule, segments
+from toolbox import complaints, dumps, job, output, repository, schedule, segments
 from toolbox.output import Finding
 from toolbox.pgbackrest import Backup, Stanza
 
@@ -55,19 +55,26 @@ def state(stanza: Stanza) -> list[Finding]:
     return found
 
 
-def jobs(metrics_directory: Path) -> list[Finding]:
-    """Whether the last run of each kind of backup went well, by the figures that it left."""
-    return [
-        Finding(
-            "critical",
-            f"backup {kind}",
-            "the last one failed",
-            f"journalctl -u backup@{kind}; see {RUNBOOKS}/backup-failed.md",
-        )
-        for kind in KINDS
-        for metric in output.read_metrics(metrics_directory / f"bundle_backup_{kind}.prom")
-        if metric.name == "bundle_backup_success" and not metric.value
-    ]
+def jobs(metrics_directory: Path, *, at_work: bool) -> list[Finding]:
+    """Whether the last run of each kind of backup went well, by the figures that it left.
+
+    `at_work` says that a backup is being made now: what began and has not ended may be just that one.
+    """
+    found = []
+    for kind in KINDS:
+        for metric in output.read_metrics(job.backup_figures(metrics_directory, kind)):
+            if metric.name == "bundle_backup_success" and not metric.value:
+                found.append(_failed(kind, "the last one failed"))
+            elif metric.name == job.BEGUN and not at_work:
+                began = datetime.fromtimestamp(metric.value, UTC)
+                text = f"the one that began at {began:%Y-%m-%d %H:%M:%S} UTC was cut off: by a power cut, or killed"
+                found.append(_failed(kind, text))
+    return found
+
+
+def _failed(kind: str, text: str) -> Finding:
+    advice = f"journalctl -u backup@{kind}; see {RUNBOOKS}/backup-failed.md"
+    return Finding("critical", f"backup {kind}", text, advice)
 
 
 def ages(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from toolbox import dumps, job, output, verification
-from toolbox.lock import LockedError, only_one
+from toolbox.lock import LockedError, is_held, only_one
 from toolbox.output import Metric
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
@@ -131,7 +131,16 @@ def test_failed_job_is_found_by_its_figures(tmp_path: Path) -> None:
     output.write_metrics(
         tmp_path / "bundle_backup_full.prom", [Metric("bundle_backup_success", 1, "Ok", {"kind": "full"})]
     )
-    assert [finding.subject for finding in verification.jobs(tmp_path)] == ["backup diff"]
+    assert [finding.subject for finding in verification.jobs(tmp_path, at_work=False)] == ["backup diff"]
+
+
+def test_job_that_never_ended_is_found_unless_it_is_at_work(tmp_path: Path) -> None:
+    output.write_metrics(
+        job.backup_figures(tmp_path, "diff"), [Metric(job.BEGUN, NOON.timestamp(), "Begun", {"kind": "diff"})]
+    )
+    (cut,) = verification.jobs(tmp_path, at_work=False)
+    assert "the one that began at 2026-01-06 12:00:00 UTC was cut off" in cut.message
+    assert verification.jobs(tmp_path, at_work=True) == []
 
 
 # A process of its own: a lock is not in the way of who has it.
@@ -159,6 +168,8 @@ def test_second_holder_is_told_who_is_at_work_until_that_one_is_killed(tmp_path:
             only_one(path, "backup diff"),
         ):
             pytest.fail("two hold the lock")
+        assert is_held(path)
         holder.kill()
+    assert not is_held(path)
     with only_one(path, "backup diff"):
         assert json.loads(path.read_text())["purpose"] == "backup diff"
