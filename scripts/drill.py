@@ -93,7 +93,9 @@ def plan(known: settings.Settings, target: targets.Target | None, report: output
     """Say what would be done."""
     try:
         course = drilling.choose(known, target)
-        drilling.clone_of(known).check_space(course.backups[0])
+        clone = drilling.clone_of(known)
+        clone.check_space(course.backups[0])
+        clone.check_tablespaces(course.backups[0])
     except NOT_RESTORED as error:
         report.add("critical", "refused", str(error), drilling.FAILED)
         return

@@ -149,6 +149,18 @@ class Clone:
                 f"({backup.database_bytes / 1e9:.1f} GB) into {self.directory}. Make room, or enlarge the file system."
             )
 
+    def check_tablespaces(self, backup: Backup) -> None:
+        """Raise ClusterError where some of a backup is in directories of its own: the live cluster has those."""
+        there = pgbackrest.tablespaces(self.known.stanza, backup)
+        if there:
+            listed = ", ".join(f"{name} in {path}" for name, path in sorted(there.items()))
+            raise ClusterError(
+                f"{backup.label} has tablespaces ({listed}), and a restore beside the live cluster would need those "
+                "same directories. Restore on a host of its own (pgbackrest --tablespace-map-all=DIRECTORY restore), "
+                "or bring the tables back into the default tablespace: ALTER TABLE … SET TABLESPACE pg_default, DROP "
+                "TABLESPACE, and a full backup."
+            )
+
     def restore(self, backup: Backup, tell: Callable[[str], None], processes: int | None = None) -> None:
         """Fill `directory`, which is made and has to be empty, with a backup.
 

@@ -148,6 +148,7 @@ def recover(clone: Clone, course: Course, tell: Callable[[str], None]) -> tuple[
     )
     for number, backup in enumerate(course.backups):
         clone.check_space(backup)
+        clone.check_tablespaces(backup)
         tell(f"restoring {backup.label} ({size_text(backup.database_bytes)}) to {clone.directory}")
         clone.restore(backup, tell)
         tell(f"recovering to {course.target}")

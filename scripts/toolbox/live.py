@@ -153,6 +153,15 @@ class Live:
         with self.connect() as session:
             return [str(row[0]) for row in session.execute(OPEN_TRANSACTIONS)]
 
+    def wait_for_transactions(self, seconds: float) -> bool:
+        """Wait until no transaction is open; says whether that was so within `seconds`."""
+        limit = time.monotonic() + seconds
+        while self.open_transactions():
+            if time.monotonic() > limit:
+                return False
+            time.sleep(0.1)
+        return True
+
     def end_open_transactions(self) -> None:
         """End the sessions that have one; what they did since the target is given up in any case."""
         with self.connect() as session:

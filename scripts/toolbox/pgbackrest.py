@@ -183,6 +183,18 @@ def stream(stanza: str, *words: str, tell: Callable[[str], None]) -> None:
         raise PgbackrestError(errors("".join(lines)) or f"status {process.returncode}")
 
 
+def tablespaces(stanza: str, backup: Backup) -> dict[str, str]:
+    """The tablespaces of a backup beside PostgreSQL's own: their directories by their names.
+
+    Raises:
+        PgbackrestError: pgBackRest could not say.
+    """
+    words = (f"--repo={backup.repository}", f"--set={backup.label}", "info")
+    found = answer(stanza, *words)
+    entries = found[0]["backup"][0].get("tablespace") or []
+    return {entry["name"]: entry["destination"] for entry in entries}
+
+
 def errors(said: str) -> str:
     """The errors in what pgBackRest said, with their hints, and without its time stamps."""
     found = re.findall(r"(?:ERROR|WARN): ((?:.+)(?:\n {7,}.*)*)", said)

@@ -168,9 +168,9 @@ def plan(place: Place, target: Target, chosen: str = "") -> Plan:
         problems.append(
             f"{place.directory} is there, and no restore that is under way has made it: move it away"
         )
-    if backups:
+    for check in (place.clone().check_space, place.clone().check_tablespaces) if backups else ():
         try:
-            place.clone().check_space(backups[0])
+            check(backups[0])
         except ClusterError as error:
             problems.append(str(error))
     if problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -33,19 +34,32 @@ def choose(known: Settings, name: str = "") -> Dump:
         DumpRestoreError: there is none, or it is damaged.
     """
     there = dumps.every(known.dump_directory)
-    if not there:
-        raise DumpRestoreError(
-            f"there is no dump in {known.dump_directory}: systemctl start backup@dump makes one"
-        )
     found = [dump for dump in there if name in ("", dump.path.name)]
     if not found:
-        names = ", ".join(dump.path.name for dump in there)
-        raise DumpRestoreError(f"dump {name!r} is not in {known.dump_directory}; there are: {names}")
+        names = ", ".join(dump.path.name for dump in there) or "none"
+        wanted = f"dump {name!r} is not" if name else "there is no dump"
+        raise DumpRestoreError(
+            f"{wanted} in {known.dump_directory}; there are: {names}. {how_to_have_one(known, name)}"
+        )
     if wrong := dumps.problems(found[-1]):
         raise DumpRestoreError(
             "\n".join([*wrong, f"{found[-1].path.name} is damaged, and nothing was restored from it"])
         )
     return found[-1]
+
+
+def how_to_have_one(known: Settings, name: str) -> str:
+    """What to do where a dump is not here: dumps are on the host that has the repository."""
+    keeper = known.repository_address
+    if not keeper:
+        return "systemctl start backup@dump makes one"
+    place = known.dump_directory
+    newest = name or f"$(ssh root@{keeper} 'ls {place} | tail -n 1')"
+    return (
+        f"Dumps are made and kept on {keeper}. From a machine that reaches both, bring one here, and do it again: "
+        f'ssh root@{keeper} tar -C {place} -c "{newest}" | ssh root@{socket.gethostname()} '
+        f"'install -d -m 700 -o {pgbackrest.USER} {place} && tar -C {place} -x'"
+    )
 
 
 def restore(

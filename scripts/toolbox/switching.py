@@ -96,7 +96,10 @@ def exchange(
         tell("ending the transactions that are open:\n" + "\n".join(open_ones))
         live.end_open_transactions()
         began = time.monotonic()
-        held(place, note, steps, wait, tell)
+        try:
+            held(place, note, steps, wait, tell)
+        except PoolerError as again:
+            raise RestoreError(f"nothing was switched: {again}, and clients go on") from again
     return time.monotonic() - began
 
 
@@ -104,6 +107,9 @@ def held(place: Place, note: Journal, steps: Exchange, wait: float, tell: Callab
     """Exchange while the clients are held."""
     tell("holding the pooler's clients")
     with Pooler(place.known.pooler_port).paused(wait, RESUME_AFTER):
+        # What is open now did not come through it: from a pooler of another host, or from a person.
+        if not steps.is_done and place.live.answers() and not place.live.wait_for_transactions(wait):
+            raise PoolerError(f"transactions that no pooler of this host holds stayed open for {wait:g} s")
         replace(place, note, steps, tell)
 
 
