@@ -41,6 +41,11 @@ class Landscape:
         assert "{{" not in found, f"{name} is a template in the inventory: {found}"
         return found
 
+    def lose_power(self, machine: Machine) -> None:
+        """A host loses power and boots again."""
+        self.testbed("power-cut", machine.name)
+        self.testbed("start", machine.name)
+
     def testbed(self, *words: str, timeout: int = 120) -> None:
         """Run a command of the test bed on this run; AssertionError with what it says when it fails."""
         command, host = words[0], words[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from shared.machine import Machine
 
 DATA = "/var/lib/postgresql/15"
 REPOSITORY = "/var/lib/pgbackrest"
-# All but the lists of what is there, which grow with each backup.
-STORED = f"cd {REPOSITORY} && find . -type f ! -name '*.info*' -print0 | xargs -0 sha256sum"
+METRICS = "/var/lib/prometheus/node-exporter"
+SAMPLE = re.compile(r"(\w+)(?:\{.*\})? (\S+)")
+# All but the lists of what is there, which grow with each backup, and what is being written just now.
+STORED = f"cd {REPOSITORY} && find . -type f ! -name '*.info*' ! -name '*.tmp' -print0 | xargs -0 sha256sum"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,23 @@ class Restores:
     def places(self) -> list[str]:
         """What is beside the live cluster's data, and it."""
         return self.machine.sh(f"ls {DATA}").split()
+
+    def labels(self) -> list[str]:
+        """The backups that have a directory, whole or not, the oldest first."""
+        return self.machine.sh(f"cd {REPOSITORY}/backup/intowork && ls -d 2*").split()
+
+    def figures(self, job: str) -> dict[str, float]:
+        """The figures that a job has left for Prometheus."""
+        lines = self.machine.sh(f"grep -v '^#' {METRICS}/bundle_{job}.prom").splitlines()
+        return {found[1]: float(found[2]) for line in lines if (found := SAMPLE.fullmatch(line))}
+
+    def verified(self, *words: str) -> list[str]:
+        """What bundle-verify-backups finds to be wrong, each with its subject."""
+        line = shlex.join(["bundle-verify-backups", *words, "--format", "json"])
+        report = json.loads(self.machine.sh(line, ok=(0, 1, 2), timeout=120))
+        return [
+            f"{one['subject']}: {one['message']}" for one in report["findings"] if one["level"] == "critical"
+        ]
 
     def timeline(self) -> int:
         """The timeline of the live cluster."""

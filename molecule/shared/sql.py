@@ -98,11 +98,15 @@ class Superuser:
 
     def __call__(self, *statements: str, timeout: int = 30) -> str:
         """As `Sql`."""
+        return self.machine.sh(f"{self.command(*statements)} 2>&1", timeout=timeout)
+
+    def command(self, *statements: str) -> str:
+        """What runs them in a shell of the host."""
         words = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-U", "postgres"]
         words += ["-h", self.socket, "-d", self.database]
         for statement in statements:
             words += ["-c", statement]
-        return self.machine.sh(f"{shlex.join(words)} 2>&1", timeout=timeout)
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)

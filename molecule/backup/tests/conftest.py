@@ -8,12 +8,13 @@ import pytest
 
 from shared.machine import Machine
 from shared.restores import Restores
+from shared.sql import Endpoints, Superuser
 from shared.wait import until
 
 
 @pytest.fixture(scope="session")
 def backups(database: Machine) -> Restores:
-    """Restores and restores of the database host, with a first full backup, which the first run began."""
+    """Backups and restores of the database host, with a first full backup, which the first run began."""
     found = Restores(database)
     until(
         lambda: database.sh("ls /var/lib/pgbackrest/backup/intowork/*F/backup.manifest"),
@@ -21,6 +22,14 @@ def backups(database: Machine) -> Restores:
         what="the first full backup",
     )
     return found
+
+
+@pytest.fixture(scope="module")
+def notes(sql: Endpoints) -> Superuser:
+    """A table of its own."""
+    superuser = sql.superuser
+    superuser("CREATE TABLE IF NOT EXISTS notes (text text)")
+    return superuser
 
 
 @pytest.fixture

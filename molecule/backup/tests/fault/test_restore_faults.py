@@ -42,25 +42,6 @@ PLACES = [
 ]
 
 
-def power_cut(landscape: Landscape, machine: Machine) -> None:
-    """The host loses power and boots again."""
-    landscape.testbed("power-cut", machine.name)
-    landscape.testbed("start", machine.name)
-
-
-@pytest.fixture(scope="module")
-def notes(sql: Endpoints) -> Superuser:
-    """A table of its own."""
-    superuser = sql.superuser
-    superuser("CREATE TABLE IF NOT EXISTS notes (text text)")
-    return superuser
-
-
-def answers(superuser: Superuser) -> bool:
-    """Whether the live cluster answers, which it does some time after a boot."""
-    return superuser("SELECT 1") == "1"
-
-
 def test_power_cut_during_prepare_leaves_the_live_cluster_and_the_next_one_is_whole(
     backups: Restores, landscape: Landscape, database: Machine, notes: Superuser
 ) -> None:
@@ -72,8 +53,8 @@ def test_power_cut_during_prepare_leaves_the_live_cluster_and_the_next_one_is_wh
         seconds=60,
         what="half a restore",
     )
-    power_cut(landscape, database)
-    until(lambda: answers(notes), seconds=60, what="the live cluster")
+    landscape.lose_power(database)
+    until(lambda: notes("SELECT 1"), seconds=60, what="the live cluster")
     assert notes("SELECT count(*) FROM notes WHERE text = 'before the cut'") == "1"
     assert "was ended before it was whole" in backups.refusal("switch") + backups.refusal("show")
     assert backups.restore("prepare", "--latest")["level"] == "ok"
@@ -92,7 +73,7 @@ def test_switch_that_lost_power_is_finished_by_the_next_run(
     backups.restore("prepare", "--time", moment)
     ended = database.sh(f"python3 -c {shlex.quote(CUT)} {source} {count} 2>&1; echo status $?", timeout=60)
     assert ended.endswith("status 137"), ended
-    power_cut(landscape, database)
+    landscape.lose_power(database)
     backups.restore("switch")
     assert notes("SELECT text FROM notes") == "to come back"
     assert backups.timeline() == timeline + 1
@@ -125,16 +106,16 @@ def test_wrong_passphrase_is_said_to_be_one_and_nothing_is_touched(
 
 
 @pytest.fixture
-def small_disk(database: Machine) -> Iterator[None]:
-    """The cluster is on a file system of its own with room for itself and little more."""
+def own_disk(request: pytest.FixtureRequest, database: Machine) -> Iterator[str]:
+    """The cluster is on a file system of its own, of the size that the test names, and has room for itself."""
     place, kept = "/var/lib/postgresql", "/var/lib/postgresql.kept"
     database.sh(
         f"systemctl stop postgresql@15-main && mv {place} {kept} && mkdir {place}"
-        f" && mount -t tmpfs -o size=900m,mode=755 small {place} && mkdir {place}/15"
+        f" && mount -t tmpfs -o size={request.param},mode=755 small {place} && mkdir {place}/15"
         f" && cp -a {kept}/15/main {place}/15/ && systemctl start postgresql@15-main",
         timeout=120,
     )
-    yield
+    yield place
     database.sh(
         # With what it wrote here: the archive has it already.
         f"systemctl stop postgresql@15-main && rm -r {kept}/15/main && cp -a {place}/15/main {kept}/15/"
@@ -143,12 +124,32 @@ def small_disk(database: Machine) -> Iterator[None]:
     )
 
 
+@pytest.mark.parametrize("own_disk", ["900m"], indirect=True)
 def test_disk_without_room_is_refused_with_what_is_needed(
-    small_disk: None, backups: Restores, untouched: None
+    own_disk: str, backups: Restores, untouched: None
 ) -> None:
     refused = backups.refusal("prepare", "--latest")
     assert "/var/lib/postgresql/15 has 0." in refused
     assert "GB are needed to restore" in refused
+
+
+@pytest.mark.parametrize("own_disk", ["4g"], indirect=True)
+def test_disk_that_fills_during_a_restore_is_left_to_the_live_cluster(
+    own_disk: str, backups: Restores, database: Machine, notes: Superuser, untouched: None
+) -> None:
+    said = "/run/said-by-prepare"
+    database.sh(f"setsid bundle-restore prepare --latest </dev/null >{said} 2>/dev/null &")
+    until(
+        lambda: database.host.file(f"{DATA}/main.restored/PG_VERSION").exists,
+        seconds=60,
+        what="half a restore",
+    )
+    # All but this much is somebody else's from now on.
+    database.sh(f"mount -o remount,size=$(($(du -sm {own_disk} | cut -f 1) + 200))m {own_disk}")
+    given_up = until(lambda: database.sh(f"cat {said}"), seconds=90, what="the end of the restore")
+    assert "ended before it could take them from the live cluster" in given_up
+    notes("DELETE FROM notes", "INSERT INTO notes VALUES ('goes on')")
+    assert notes("SELECT text FROM notes") == "goes on"
 
 
 @pytest.fixture(scope="module")
