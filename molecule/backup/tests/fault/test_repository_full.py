@@ -88,6 +88,8 @@ class TestWhileItIsFull:
         self, backups: Restores, database: Machine, notes: Superuser
     ) -> None:
         database.sh(LARGER)
+        # The archiver tries again once a minute, and at once when a segment ends that has something in it.
+        notes("INSERT INTO notes VALUES ('there is room again')")
         segment = notes("SELECT pg_walfile_name(pg_switch_wal())")
         until(lambda: notes(ARCHIVED) >= segment, seconds=120, what="the WAL in the archive")
         backups.back_up("full")
