@@ -210,6 +210,33 @@ def test_restore_point_before_the_migrations_is_archived_and_a_restore_can_go_to
         backed_up.restore("discard")
 
 
+def test_nothing_is_migrated_while_a_restore_point_does_not_get_into_the_archive(
+    playbook: Playbook,
+    product: Product,
+    sql: Endpoints,
+    database: Machine,
+    releases: Releases,
+    requests: Requests,
+    clean: dict[str, Any],
+) -> None:
+    up, down = 'op.execute("ALTER TABLE jobs ADD COLUMN later text")', 'op.drop_column("jobs", "later")'
+    files = migration("unarch1ved01", "rehear5ed001", up, down)
+    serving = product.release
+    database.sh("mv /usr/bin/pgbackrest /usr/bin/pgbackrest.away")
+    try:
+        run = playbook.run(
+            DEPLOY, **releases.tag("unarchived", files, after="rehearsed"), deploy_rehearsal="never"
+        )
+    finally:
+        database.sh("mv /usr/bin/pgbackrest.away /usr/bin/pgbackrest")
+    assert run.status != 0
+    assert "Nothing was migrated: there is no restore point in the archive to go back to." in run.output
+    assert (product.release, sql.superuser("SELECT version_num FROM alembic_version")) == (
+        serving,
+        "rehear5ed001",
+    )
+
+
 def test_repository_has_only_grown(backed_up: Restores, story: Story) -> None:
     assert story.stored.items() <= backed_up.stored().items()
 
