@@ -9,6 +9,18 @@ _SECTION = re.compile(r"^[a-z]\S*(?: (\S+))?")
 _SERVER = re.compile(r"^(    server (\S+) \S+)( disabled)?$")
 
 
+def servers_of(text: str, backend: str) -> list[str]:
+    """Return the names of the backend's servers."""
+    found = []
+    section = ""
+    for line in text.splitlines():
+        if heading := _SECTION.match(line):
+            section = line.split()[0] + " " + (heading[1] or "")
+        if section == f"backend {backend}" and (server := _SERVER.match(line)):
+            found.append(server[2])
+    return sorted(found)
+
+
 def with_live(text: str, backend: str, live: Collection[str], others: Collection[str]) -> str:
     """Return the configuration with the servers `live` of the backend in use and the `others` disabled.
 

@@ -15,6 +15,8 @@ description:
   - C(shift) gives the requests to the servers to be live and no new ones to the others, back to back, and
     makes the configuration file say the same, so that a reload or a reboot forgets nothing.
   - C(drain) waits until the others have no request any more and puts them into maintenance.
+  - C(all) gives requests back to servers that had them: those that never lost them need no check, and where
+    HAProxy does not run, only the file is made right for its next start.
   - Workers that a reload left behind cannot be told anything; C(drain) waits until they have ended.
   - Servers are named NAME-COLOUR, as in C(api1-blue).
 options:
@@ -90,7 +92,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.haproxy_config import with_live
+from ansible.module_utils.haproxy_config import servers_of, with_live
 from ansible.module_utils.haproxy_runtime import RuntimeApiError, Server, Worker, old_workers
 
 POLL_SECONDS = 0.05
@@ -147,9 +149,13 @@ class Switch:
         if not self.check_mode:
             self.current.tell(commands)
 
-    def gate(self, timeout: float) -> None:
-        """Wait until the servers to be live pass their health checks. Raises RefusalError."""
+    def gate(self, timeout: float, *, back: bool = False) -> None:
+        """Wait until the servers to be live pass their health checks. Raises RefusalError.
+
+        With `back`, servers that have requests now are not waited for: nothing is shifted to them.
+        """
         before = self.servers()
+        awaited = [name for name in self.wanted if not (back and before[name].admin == "ready")]
         asleep = [name for name in self.wanted if before[name].admin == "maint"]
         # A server that leaves maintenance counts as up until a check fails. Declared down in the same breath,
         # it comes up only by checks that pass from here on, as many as `rise` says.
@@ -161,7 +167,7 @@ class Switch:
             return
         began = time.monotonic()
         while behind := [
-            server for name, server in self.servers().items() if name in self.wanted and not server.up
+            server for name, server in self.servers().items() if name in awaited and not server.up
         ]:
             if time.monotonic() - began > timeout:
                 self.refuse(behind, asleep, timeout)
@@ -279,12 +285,40 @@ def run(module: AnsibleModule) -> Switch:
     )
     switch.check_mode = module.check_mode
     if given["phase"] in {"gate", "all"}:
-        switch.gate(given["ready_timeout"])
+        switch.gate(given["ready_timeout"], back=given["phase"] == "all")
     if given["phase"] in {"shift", "all"}:
         switch.shift()
     if given["phase"] in {"drain", "all"}:
         switch.drain(given["drain_timeout"])
     return switch
+
+
+def prepare_next_start(module: AnsibleModule) -> None:
+    """Where HAProxy does not run, nobody is served by it; its file says what is live from its next start on."""
+    given = module.params
+    config = Path(given["config"])
+    before = config.read_text()
+    try:
+        wanted, others = sides(given["live"], servers_of(before, given["backend"]))
+    except RefusalError as error:
+        module.fail_json(msg=str(error))
+    after = with_live(before, given["backend"], wanted, others)
+    if after != before and not module.check_mode:
+        replace(config, after)
+    module.warn(f"HAProxy does not run here, so it was told nothing; {config} is right for its next start.")
+    module.exit_json(
+        changed=after != before,
+        commands=[],
+        servers={},
+        unfinished={},
+        waited=0.0,
+        diff={
+            "before_header": str(config),
+            "after_header": str(config),
+            "before": before,
+            "after": after,
+        },
+    )
 
 
 def main() -> None:
@@ -312,6 +346,9 @@ def main() -> None:
     except (RefusalError, RuntimeApiError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
+        absent = isinstance(error, ConnectionRefusedError | FileNotFoundError)
+        if module.params["phase"] == "all" and absent and Path(module.params["config"] or "").is_file():
+            prepare_next_start(module)
         module.fail_json(
             msg=f"HAProxy cannot be asked at {path}: {error}. Does it run? See: systemctl status haproxy"
         )

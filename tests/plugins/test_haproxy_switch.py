@@ -417,3 +417,33 @@ def test_check_mode_on_a_host_without_haproxy_does_not_fail(proxy: Proxy) -> Non
     result = proxy.switch("green", check_mode=True, socket=str(proxy.folder / "absent.sock"))
     assert result["changed"]
     assert "failed" not in result
+
+
+def test_requests_go_back_to_a_server_that_never_lost_them_though_its_check_fails(proxy: Proxy) -> None:
+    proxy.blue.ready = False
+    within(5, lambda: not haproxy_runtime.Worker(proxy.folder / "admin.sock").servers("api")["api1-blue"].up)
+    assert "failed" not in proxy.switch("blue")
+    assert proxy.states() == {"api1-blue": "ready", "api1-green": "maint"}
+
+
+def test_proxy_that_does_not_run_gets_its_requests_back_with_its_next_start(proxy: Proxy) -> None:
+    proxy.switch("green", phase="gate")
+    proxy.switch("green", phase="shift")
+    proxy.process.terminate()
+    proxy.process.wait(10)
+    (proxy.folder / "admin.sock").unlink(missing_ok=True)
+    result = proxy.switch("blue")
+    assert result["changed"]
+    assert "HAProxy does not run here" in str(result["warnings"])
+    config = proxy.config.read_text()
+    assert f"api1-blue 127.0.0.1:{proxy.blue.server_port}\n" in config
+    assert f"api1-green 127.0.0.1:{proxy.green.server_port} disabled\n" in config
+
+
+def test_proxy_that_does_not_run_is_told_at_every_other_phase(proxy: Proxy) -> None:
+    proxy.process.terminate()
+    proxy.process.wait(10)
+    (proxy.folder / "admin.sock").unlink(missing_ok=True)
+    result = proxy.switch("green", phase="gate")
+    assert result["failed"]
+    assert "Does it run? See: systemctl status haproxy" in result["msg"]
