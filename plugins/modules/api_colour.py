@@ -49,6 +49,17 @@ options:
   ready_url:
     description: URL on this host that answers 200 when the colour can serve.
     type: str
+  smoke_urls:
+    description:
+      - URLs on this host that answer 200 too once the colour is ready, as what people ask for does. They are asked
+        before any request of theirs can reach it, each again and again for I(smoke_timeout).
+    type: list
+    elements: str
+    default: []
+  smoke_timeout:
+    description: Seconds after which a URL that does not answer 200 is a failure.
+    type: int
+    default: 5
   ready_timeout:
     description: Seconds that the colour has to become ready.
     type: int
@@ -256,22 +267,36 @@ def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
         systemctl("daemon-reload")
         systemctl("start", "--no-block", unit)
     if not module.check_mode:
-        deadline = time.monotonic() + module.params["ready_timeout"]
-        while answer := is_ready(module.params["ready_url"]):
-            if time.monotonic() > deadline:
-                journal = subprocess.run(
-                    ["journalctl", "--unit", unit, "--lines", "30", "--no-pager", "--output", "cat"],
-                    check=False,
-                    capture_output=True,
-                    text=True,
-                ).stdout
+        url, seconds = module.params["ready_url"], module.params["ready_timeout"]
+        if answer := wait_for(url, seconds):
+            module.fail_json(
+                msg=f"Release {release} did not become ready as {colour} within {seconds} s: {url} says {answer}.\n"
+                f"{end_of_journal(unit)}"
+            )
+        for url in module.params["smoke_urls"]:
+            if answer := wait_for(url, module.params["smoke_timeout"]):
                 module.fail_json(
-                    msg=f"Release {release} did not become ready as {colour} "
-                    f"within {module.params['ready_timeout']} s: "
-                    f"{module.params['ready_url']} says {answer}.\nThe end of the journal of {unit}:\n{journal}"
+                    msg=f"Release {release} became ready as {colour}, but {url} says {answer}. No request has reached "
+                    f"it.\n{end_of_journal(unit)}"
                 )
-            time.sleep(0.1)
     return {"changed": not runs, "settings_changed": different}
+
+
+def wait_for(url: str, seconds: float) -> str | None:
+    """Return None once the URL answers 200, or what it answers when the time is over."""
+    deadline = time.monotonic() + seconds
+    while answer := is_ready(url):
+        if time.monotonic() > deadline:
+            return answer
+        time.sleep(0.1)
+    return None
+
+
+def end_of_journal(unit: str) -> str:
+    """Return the last lines of the unit's journal, with a heading."""
+    command = ["journalctl", "--unit", unit, "--lines", "30", "--no-pager", "--output", "cat"]
+    journal = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    return f"The end of the journal of {unit}:\n{journal}"
 
 
 def promote(product: Product, colour: str, *, check_mode: bool) -> dict[str, Any]:
@@ -314,6 +339,8 @@ def main() -> None:
             "kept": {"type": "bool", "default": False},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "ready_url": {"type": "str"},
+            "smoke_urls": {"type": "list", "elements": "str", "default": []},
+            "smoke_timeout": {"type": "int", "default": 5},
             "ready_timeout": {"type": "int", "default": 60},
         },
         required_if=[

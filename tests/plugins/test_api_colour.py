@@ -18,6 +18,7 @@ from api_colour import (
     is_ready,
     read,
     settings,
+    wait_for,
     with_kept,
     write,
 )
@@ -132,11 +133,15 @@ def test_nothing_serves_on_a_new_host(tmp_path: Path) -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with the status that its path names."""
+    """Answers with the status that its path names, or with one after the other of several."""
+
+    asked = 0
 
     def do_GET(self) -> None:
         body = b"the pool is full"
-        self.send_response(int(self.path[1:]))
+        statuses = self.path[1:].split(",")
+        self.send_response(int(statuses[min(Handler.asked, len(statuses) - 1)]))
+        Handler.asked += 1
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -148,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     """A real HTTP server's URL."""
+    Handler.asked = 0
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -244,3 +250,11 @@ def test_a_release_that_is_not_staged_is_named_with_those_that_are(tmp_path: Pat
     )
     assert done["failed"]
     assert "Release bbb is not staged on this host; here are aaa." in done["msg"]
+
+
+def test_an_answer_that_becomes_right_in_time_is_waited_for(server: str) -> None:
+    assert wait_for(f"{server}/503,500,200", 5) is None
+
+
+def test_an_answer_that_stays_wrong_is_returned_when_its_time_is_over(server: str) -> None:
+    assert wait_for(f"{server}/500", 0.3) == "status 500: the pool is full"
