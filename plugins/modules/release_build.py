@@ -183,6 +183,15 @@ def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: st
         whole.rename(kept)
 
 
+def is_whole(kept: Path) -> bool:
+    """Return whether the archive is what was built. A disk that failed, or a person, may have changed it since."""
+    archive, checksum = kept / "release.tar.gz", kept / "release.sha256"
+    if not (archive.exists() and checksum.exists()):
+        return False
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == checksum.read_text()
+
+
 def rendering_python(kept: Path, lock_file: str, *, python: str) -> str:
     """Return a Python on the controller that has the release's packages, made once for each release."""
     environment = kept / "venv"
@@ -255,7 +264,9 @@ def main() -> None:
         # In check mode too: the cache is the controller's own, and the SQL to come is rendered from it.
         if wanted["build"]:
             with one_at_a_time(kept):
-                if not (kept / "release.tar.gz").exists():
+                if not is_whole(kept):
+                    if (kept / "release.tar.gz").exists():
+                        module.warn(f"{kept / 'release.tar.gz'} is not what was built, so it is built anew.")
                     build(source, manifest, kept, lock_file=wanted["lock_file"])
                     built = True
         if (kept / "manifest.json").exists():

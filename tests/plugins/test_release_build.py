@@ -169,3 +169,15 @@ def test_unknown_ref_is_refused_before_anything_is_made(product: Product, tmp_pa
     assert done["failed"]
     assert 'release_ref "v9"' in done["msg"]
     assert not (tmp_path / "cache").exists()
+
+
+def test_archive_that_was_corrupted_is_built_anew(product: Product, tmp_path: Path) -> None:
+    options = product.options(tmp_path / "cache")
+    archive = Path(run("release_build", **options)["archive"])
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:100] + b"\0" * 100 + whole[200:])
+    again = run("release_build", **options)
+    assert again["built"]
+    assert f"{archive} is not what was built, so it is built anew." in str(again["warnings"])
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == again["checksum"]
+    assert not run("release_build", **options)["built"]
