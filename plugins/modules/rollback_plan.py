@@ -24,10 +24,6 @@ options:
     description: The release to go back to, or the beginning of its name. Empty for the one before.
     type: str
     default: ""
-  serving:
-    description: The release that serves.
-    type: str
-    default: ""
   schema:
     description: Whether the schema goes back too. Without, the older code stays on the newer schema.
     type: bool
@@ -55,6 +51,10 @@ target:
 serving:
   description: The pair that serves.
   type: dict
+  returned: always
+colour:
+  description: The colour that serves, or none.
+  type: str
   returned: always
 direction:
   description: Which way the schema has to go, C(none), C(down) by the code that serves or C(up) by the target's.
@@ -101,6 +101,16 @@ class Host:
         path = self.root / "record.json"
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
+
+    def colour(self) -> str | None:
+        """Return the colour that serves, as the link C(current) names it."""
+        link = self.root / "current"
+        return str(link.readlink()) if link.is_symlink() else None
+
+    def serving(self) -> str:
+        """Return the release that the colour runs which serves; empty when none does."""
+        link = self.root / (self.colour() or "none")
+        return link.readlink().name if link.is_symlink() else ""
 
     def staged(self) -> list[str]:
         """Return the names of the whole releases, the one staged last first."""
@@ -217,7 +227,6 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "log": {"type": "path", "required": True},
             "release_to": {"type": "str", "default": ""},
-            "serving": {"type": "str", "default": ""},
             "schema": {"type": "bool", "default": True},
             "config": {"type": "str", "default": "alembic.ini"},
             "database_url": {"type": "str", "default": "", "no_log": True},
@@ -226,7 +235,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    host, serving, url = Host(params["root"], params["log"]), params["serving"], params["database_url"]
+    host, url = Host(params["root"], params["log"]), params["database_url"]
+    serving = host.serving()
     problems: list[str] = []
     target: dict[str, str] | None = None
     direction = "none"
@@ -260,6 +270,7 @@ def main() -> None:
         changed=False,
         target=target,
         serving={"release": serving, "revision": shown(current) if current else None},
+        colour=host.colour(),
         record=record,
         direction=direction,
         revisions=[as_dict(one) for one in path],

@@ -34,22 +34,20 @@ class Host:
         (directory / "manifest.json").write_text("{}")
 
     def serve(self, release: str, revision: str) -> None:
-        """Note that a release was deployed."""
+        """Note that a release was deployed, and let it serve."""
         path = self.root / "record.json"
         before = json.loads(path.read_text()) if path.exists() else {}
         pair = {"release": release, "revision": revision}
         path.write_text(json.dumps({"pair": pair, "previous": before.get("pair")}))
         with self.log.open("a") as log:
             log.write(json.dumps({**pair, "outcome": "deployed"}) + "\n")
+        for link, target in (("current", "blue"), ("blue", f"releases/{release}")):
+            (self.root / link).unlink(missing_ok=True)
+            (self.root / link).symlink_to(target)
 
     def plan(self, **options: Any) -> dict[str, Any]:
         """What the module says."""
-        known = {
-            "root": str(self.root),
-            "log": str(self.log),
-            "serving": NEW,
-            "database_url": self.product.url,
-        }
+        known = {"root": str(self.root), "log": str(self.log), "database_url": self.product.url}
         return run("rollback_plan", **{**known, **options})
 
 
@@ -71,6 +69,7 @@ def test_the_pair_before_is_where_it_goes(host: Host) -> None:
     plan = host.plan()
     assert plan["problems"] == []
     assert plan["target"] == {"release": OLD, "revision": "a1"}
+    assert (plan["serving"], plan["colour"]) == ({"release": NEW, "revision": "b2"}, "blue")
     assert (plan["direction"], [one["revision"] for one in plan["revisions"]]) == ("down", ["b2"])
 
 
@@ -83,7 +82,7 @@ def test_a_release_without_migrations_leaves_the_schema(host: Host, server: Serv
 def test_the_way_forward_again_is_run_by_the_newer_code(host: Host, product: Product) -> None:
     product.run(state="downgraded", revision="a1")
     host.serve(OLD, "a1")
-    plan = host.plan(serving=OLD)
+    plan = host.plan()
     assert (plan["target"]["release"], plan["direction"]) == (NEW, "up")
     assert [one["revision"] for one in plan["revisions"]] == ["b2"]
 
@@ -93,7 +92,7 @@ def test_a_release_further_back_is_named_by_the_beginning_of_its_name(host: Host
     host.stage("ccc333")
     host.serve("ccc333", "c3")
     product.run()
-    plan = host.plan(serving="ccc333", release_to="aaa")
+    plan = host.plan(release_to="aaa")
     assert plan["target"] == {"release": OLD, "revision": "a1"}
     assert [one["revision"] for one in plan["revisions"]] == ["c3", "b2"]
 
@@ -115,6 +114,11 @@ def test_the_first_release_has_none_before_it(tmp_path: Path, product: Product) 
     made.stage(NEW)
     made.serve(NEW, "a1")
     assert "there is no previous release" in only_problem(made.plan())
+
+
+def test_where_nothing_serves_there_is_no_way_back(host: Host) -> None:
+    (host.root / "current").unlink()
+    assert "no release serves on this host, so there is none to go back from" in only_problem(host.plan())
 
 
 def test_an_unknown_release_is_answered_with_those_that_there_are(host: Host) -> None:
