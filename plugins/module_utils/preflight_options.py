@@ -69,7 +69,9 @@ def check_option(
     fix = f"Change it in {origin}." if origin else "Change it in the inventory."
     problems = []
     for error in result.errors.errors:
-        if isinstance(error, ArgumentTypeError | ArgumentValueError):
+        # What is wrong inside of it is told in Ansible's words, which name the suboption.
+        inside = bool(spec.get("options")) and " found in " in error.msg
+        if isinstance(error, ArgumentTypeError | ArgumentValueError) and not inside:
             words = allowed(spec)
         elif spec.get("no_log"):
             words = f"some part of it is not what is allowed. {allowed(spec)}"

@@ -9,9 +9,11 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible.module_utils import lock_file, pooled_driver
 from ansible.module_utils.preflight_problem import Problem, show
 from ansible.module_utils.release_source import Source
 
@@ -22,13 +24,21 @@ _NEWEST = 3
 
 @dataclass(frozen=True)
 class Release:
-    """A ref (tag, branch, commit) of `repository` (path or URL); `lock` is below `folder`, both optional."""
+    """A ref (tag, branch, commit) of `repository` (path or URL).
+
+    `lock` and `alembic` are files below `folder`, all optional. `project` says that there is a pyproject.toml to
+    install.
+    `scheme` is that of the URL with which the service connects, where a pool by transaction is in between.
+    """
 
     repository: str
     ref: str
     folder: str = ""
     lock: str = ""
     role: str = "release"
+    alembic: str = ""
+    project: bool = False
+    scheme: str = ""
 
     def variable(self, name: str) -> str:
         """The variable that a problem names, for example release_ref."""
@@ -135,21 +145,70 @@ def _check_files(release: Release, git: _Git, commit: str) -> Found:
                 f"Set {release.variable('folder')} to the folder of the application.",
             )
         )
-    lock = "/".join(part for part in (folder, release.lock.strip("/")) if part)
-    if release.lock and git("cat-file", "-t", f"{commit}:{lock}").stdout.strip() != "blob":
-        return _refused(
-            _problem(
-                release,
-                "lock",
-                release.lock,
-                f"{release.ref} of {_named(release)} has no file {lock}.",
-                "Commit the lock file of the application's packages, or name the one that is there.",
-            )
-        )
+    lock = _below(folder, release.lock)
+    problems = [*_missing_files(release, git, commit, folder)]
+    if release.lock and not problems:
+        problems = [*_lock_problems(release, git("cat-file", "blob", f"{commit}:{lock}").stdout)]
+    if problems:
+        return problems, None
     names_of = [
         git("rev-parse", name).stdout.strip() for name in (commit, f"{commit}:{folder}", f"{commit}:{lock}")
     ]
     return [], Source(Path(git.folder), names_of[0], folder, tree=names_of[1], lock=names_of[2])
+
+
+def _below(folder: str, file: str) -> str:
+    return "/".join(part for part in (folder, file.strip("/")) if part)
+
+
+def _missing_files(release: Release, git: _Git, commit: str, folder: str) -> Iterator[Problem]:
+    needed = [
+        (
+            "lock_file",
+            release.lock,
+            release.lock,
+            "Commit the lock file of the application's packages, or name the one that is there.",
+        ),
+        (
+            "alembic_config",
+            release.alembic,
+            release.alembic,
+            "Set bundle_alembic_config to the file that is there.",
+        ),
+        (
+            "project",
+            "pyproject.toml" if release.project else "",
+            "true",
+            f"Commit one, or leave {release.variable('project')} out: then only what the lock file names is installed.",
+        ),
+    ]
+    for name, file, value, fix in needed:
+        path = _below(folder, file)
+        if file and git("cat-file", "-t", f"{commit}:{path}").stdout.strip() != "blob":
+            yield _problem(
+                release, name, value, f"{release.ref} of {_named(release)} has no file {path}.", fix
+            )
+
+
+def _lock_problems(release: Release, text: str) -> Iterator[Problem]:
+    if found := lock_file.problem_of(release.lock, text):
+        yield _problem(release, "lock_file", release.lock, f"{found[0]}.", f"{found[1]}.")
+        return
+    packages = pooled_driver.packages_of(text)
+    driver = pooled_driver.breaking_driver(release.scheme, packages) if release.scheme else None
+    if driver:
+        named = pooled_driver.driver_of(release.scheme)
+        why = "which names it" if named else f"which names no driver, and {release.lock} has it"
+        yield _problem(
+            release,
+            "prepared_statements_acknowledged",
+            "false",
+            f"{driver} is the driver of {release.scheme}://, {why}. By default it prepares statements, and behind a "
+            "pool by transaction these fail: other sessions do not know them.",
+            f"{pooled_driver.what_to_set({driver})} Once the product does, set "
+            f"{release.variable('prepared_statements_acknowledged')}: true; the release is tried against the pool "
+            "before it gets requests.",
+        )
 
 
 def _refused(problem: Problem) -> Found:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.module_utils import preflight_secrets, requirements
+from ansible.module_utils.pooled_driver import shares_sessions
 from ansible.module_utils.preflight_options import allowed, check_option, is_secret
 from ansible.module_utils.preflight_problem import HIDDEN, NOT_DEFINED, Problem, redact, sentence, show
 from ansible.module_utils.preflight_release import Release, check_release
@@ -165,7 +166,9 @@ class HostCheck:
 
     def check_release(self, role: str, wanted: Mapping[str, Any]) -> None:
         """`wanted`: repository, ref, folder, lock, and what staging takes, templated. Before `paths`."""
-        fields = {key: str(wanted.get(key) or "") for key in ("repository", "ref", "folder", "lock")}
+        fields = {
+            key: str(wanted.get(key) or "") for key in ("repository", "ref", "folder", "lock", "alembic")
+        }
         unset = [key for key in ("repository", "ref") if not fields[key]]
         for key in unset:
             self._release_problems.append(
@@ -179,11 +182,19 @@ class HostCheck:
             )
         if unset:
             return
-        problems, source = check_release(Release(**fields, role=role), self.base)
+        driver = wanted.get("driver") or {}
+        watched = shares_sessions(str(driver.get("pool_mode", "session"))) and not driver.get("acknowledged")
+        project = bool(wanted.get("project"))
+        release = Release(
+            **fields, role=role, project=project, scheme=str(driver.get("scheme", "")) if watched else ""
+        )
+        problems, source = check_release(release, self.base)
         self._release_problems.extend(problems)
         staging = wanted.get("staging")
         if source is not None and staging is not None:
-            identity = source.identity(python=str(wanted["python"]), architecture=str(wanted["architecture"]))
+            identity = source.identity(
+                python=str(wanted["python"]), architecture=str(wanted["architecture"]), project=project
+            )
             space, problems = requirements.read_space(role, [staging])
             self._space.extend(
                 replace(item, unless=f"{item.path}/{identity}/manifest.json") for item in space
@@ -199,7 +210,7 @@ class HostCheck:
                 fix = f"Run scripts/secrets {self.environment}, which makes every secret that is missing."
                 words = f"needed by {options}; a secret of at least {preflight_secrets.SHORTEST} characters."
             else:
-                place = " (group_vars/all/bundle.yml)" if name.startswith("bundle_") else ""
+                place = " (group_vars/all)" if name.startswith("bundle_") else ""
                 fix = f"Set {name} in the inventory{place}."
                 words = f"needed by {options}."
             found.append(Problem(", ".join(needed_by), name, NOT_DEFINED, words, fix))

@@ -32,14 +32,14 @@ class Source:
     tree: str
     lock: str
 
-    def identity(self, *, python: str, architecture: str) -> str:
+    def identity(self, *, python: str, architecture: str, project: bool = False) -> str:
         """Return the release's name: 12 hexadecimal digits of a SHA-256.
 
         The same code, lock file, Python and recipe give the same name, whatever commit carries them and whenever it
-        is built. `python` is a version such as "3.11".
+        is built. `python` is a version such as "3.11"; with `project` the folder is installed as a package, too.
         """
-        parts = "\n".join([RECIPE, self.tree, self.lock, python, architecture])
-        return hashlib.sha256(parts.encode()).hexdigest()[:12]
+        parts = [RECIPE, self.tree, self.lock, python, architecture, *(["project"] * project)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     def unpack(self, directory: Path) -> None:
         """Write the folder's files, as they are in the commit, into an empty directory."""

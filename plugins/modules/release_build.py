@@ -28,6 +28,11 @@ options:
     description: Lock file with hashes, inside the folder.
     type: str
     default: requirements.lock
+  project:
+    description:
+      - Whether the folder's pyproject.toml is a project, which is installed into the release without its packages.
+    type: bool
+    default: false
   alembic_config:
     description: Alembic's configuration, inside the folder.
     type: str
@@ -124,6 +129,42 @@ def install_packages(lock_file: Path, directory: Path, *, python: str, architect
     )
 
 
+def install_project(source: Source, directory: Path) -> None:
+    """Install the application's folder itself, as a project with a pyproject.toml, into a directory of packages.
+
+    From a copy, since some builds leave files beside the source. What it takes to build it comes from the index.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        copy, wheels, installed = Path(work, "copy"), Path(work, "wheels"), Path(work, "installed")
+        copy.mkdir()
+        source.unpack(copy)
+        run_pip(
+            "wheel",
+            "--no-deps",
+            f"--wheel-dir={wheels}",
+            str(copy),
+            complaint="release_project is true, and no package can be made of the folder's pyproject.toml.",
+        )
+        [wheel] = wheels.iterdir()
+        if not wheel.name.endswith("-none-any.whl"):
+            raise ReleaseError(
+                f"release_project is true, and the project is not of Python alone: {wheel.name} is made for the "
+                "machine that builds it. Put what is compiled into a package of its own, with wheels, and that "
+                "into the lock file."
+            )
+        run_pip(
+            "install",
+            f"--target={installed}",
+            "--no-deps",
+            "--no-index",
+            "--no-compile",
+            str(wheel),
+            complaint=f"{wheel.name} cannot be installed.",
+        )
+        # By itself: pip leaves out the programs where the directory has some already.
+        shutil.copytree(installed, directory, dirs_exist_ok=True)
+
+
 def compile_for(python: str, *directories: Path) -> None:
     """Compile the sources where this Python's bytecode is the hosts'; otherwise each host does it when it stages."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
@@ -148,7 +189,7 @@ def readable(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: str) -> None:
+def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: str, project: bool) -> None:
     """Build the release's archive in a directory beside `kept`, and put it there whole.
 
     A build that is killed leaves nothing under the release's name, and the next build of it clears away the rest. The
@@ -169,6 +210,8 @@ def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: st
             python=manifest["python"],
             architecture=manifest["architecture"],
         )
+        if project:
+            install_project(source, packages)
         compile_for(manifest["python"], source_directory, packages)
         (whole / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
         archive = whole / "release.tar.gz"
@@ -192,7 +235,7 @@ def is_whole(kept: Path) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == checksum.read_text()
 
 
-def rendering_python(kept: Path, lock_file: str, *, python: str) -> str:
+def rendering_python(source: Source, kept: Path, lock_file: str, *, python: str, project: bool) -> str:
     """Return a Python on the controller that has the release's packages, made once for each release."""
     environment = kept / "venv"
     if not (environment / "complete").exists():
@@ -212,6 +255,8 @@ def rendering_python(kept: Path, lock_file: str, *, python: str) -> str:
                 complaint="The release's packages cannot be had for this controller's Python, which would render its "
                 "migrations.",
             )
+            if project:
+                install_project(source, own)
         (environment / "complete").touch()
     return str(environment / "bin" / "python")
 
@@ -224,6 +269,7 @@ def main() -> None:
             "ref": {"type": "str", "required": True},
             "folder": {"type": "str", "default": ""},
             "lock_file": {"type": "str", "default": "requirements.lock"},
+            "project": {"type": "bool", "default": False},
             "alembic_config": {"type": "str", "default": "alembic.ini"},
             "python": {"type": "str", "default": "3.11"},
             "architecture": {"type": "str", "choices": ["x86_64", "aarch64"], "default": "x86_64"},
@@ -240,7 +286,9 @@ def main() -> None:
         source = find_source(
             wanted["repository"], wanted["ref"], wanted["folder"], wanted["lock_file"], cache=cache
         )
-        identity = source.identity(python=wanted["python"], architecture=wanted["architecture"])
+        identity = source.identity(
+            python=wanted["python"], architecture=wanted["architecture"], project=wanted["project"]
+        )
         kept = cache / "releases" / identity
         with tempfile.TemporaryDirectory() as work:
             if not (kept / "release.tar.gz").exists():
@@ -267,7 +315,7 @@ def main() -> None:
                 if not is_whole(kept):
                     if (kept / "release.tar.gz").exists():
                         module.warn(f"{kept / 'release.tar.gz'} is not what was built, so it is built anew.")
-                    build(source, manifest, kept, lock_file=wanted["lock_file"])
+                    build(source, manifest, kept, lock_file=wanted["lock_file"], project=wanted["project"])
                     built = True
         if (kept / "manifest.json").exists():
             manifest = json.loads((kept / "manifest.json").read_text())
@@ -275,7 +323,9 @@ def main() -> None:
         python = None
         if wanted["rendering"]:
             with one_at_a_time(kept):
-                python = rendering_python(kept, wanted["lock_file"], python=wanted["python"])
+                python = rendering_python(
+                    source, kept, wanted["lock_file"], python=wanted["python"], project=wanted["project"]
+                )
     except (ReleaseError, RevisionError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

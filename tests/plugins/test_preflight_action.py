@@ -36,7 +36,7 @@ def listening_port() -> Iterator[int]:
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "product"
     (folder / "backend").mkdir(parents=True)
-    (folder / "backend" / "requirements.lock").write_text("alembic==1.14\n")
+    (folder / "backend" / "requirements.lock").write_text("alembic==1.14 --hash=sha256:47\n")
     git = ["git", "-C", str(folder), "-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
     for arguments in (
         ["init", "-q", "-b", "main"],

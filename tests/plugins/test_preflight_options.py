@@ -29,6 +29,13 @@ def test_value_that_ansible_takes_for_the_type_is_accepted(value: Any) -> None:
     assert check_option("shop", "shop_port", PORT, value, "here") == []
 
 
+def test_wrong_choice_inside_of_an_option_names_the_suboption_and_the_choices() -> None:
+    pools = {"type": "list", "elements": "dict", "description": "Pools."}
+    pools["options"] = {"mode": {"type": "str", "choices": ["session", "transaction"]}}
+    [problem] = check_option("shop", "shop_pools", pools, [{"mode": "pooled"}], "hosts.yml, line 3")
+    assert problem.allowed.startswith("value of mode must be one of: session, transaction, got: pooled")
+
+
 def test_wrong_type_names_the_value_the_type_the_meaning_and_the_place() -> None:
     [problem] = check_option("shop", "shop_port", PORT, "ten", "hosts.yml, line 3")
     assert problem == Problem(

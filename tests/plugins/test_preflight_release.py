@@ -44,7 +44,7 @@ def git(tmp_path: Path) -> Git:
     run("commit", "-qm", "Nothing but a README")
     run("tag", "v1.0")
     (folder / "backend").mkdir()
-    (folder / "backend" / "requirements.lock").write_text("alembic==1.14\n")
+    (folder / "backend" / "requirements.lock").write_text("alembic==1.14 --hash=sha256:47\n")
     run("add", ".")
     run("commit", "-qm", "The application")
     for version in ("v1.2", "v1.10", "v1.3"):
@@ -101,8 +101,47 @@ def test_old_ref_without_the_folder_is_refused(repository: str) -> None:
 
 def test_lock_file_that_the_ref_lacks_is_named(repository: str) -> None:
     [problem] = problems_of(Release(repository, "v1.3", "backend", "uv.lock"))
-    assert problem.variable == "release_lock"
+    assert problem.variable == "release_lock_file"
     assert "backend/uv.lock" in problem.allowed
+
+
+def test_files_that_the_ref_lacks_are_told_together(repository: str) -> None:
+    release = Release(repository, "v1.3", "backend", "requirements.lock", alembic="alembic.ini", project=True)
+    found = {problem.variable: problem.allowed for problem in problems_of(release)}
+    assert found == {
+        "release_alembic_config": f"v1.3 of {repository} has no file backend/alembic.ini.",
+        "release_project": f"v1.3 of {repository} has no file backend/pyproject.toml.",
+    }
+
+
+def lock(git: Git, tmp_path: Path, text: str) -> str:
+    """Commit another lock file; the repository."""
+    (tmp_path / "product/backend/requirements.lock").write_text(text)
+    git("commit", "-qam", "Other packages")
+    return str(tmp_path / "product")
+
+
+def test_lock_file_without_hashes_is_refused_with_the_line(git: Git, tmp_path: Path) -> None:
+    repository = lock(git, tmp_path, "alembic==1.14 --hash=sha256:47\nfastapi>=0.1\n")
+    [problem] = problems_of(Release(repository, "main", "backend", "requirements.lock"))
+    assert problem.variable == "release_lock_file"
+    assert '"fastapi>=0.1" in it names no one version with hashes' in problem.allowed
+    assert "uv pip compile --generate-hashes" in problem.fix
+
+
+def test_driver_that_prepares_statements_is_refused_with_what_to_set(git: Git, tmp_path: Path) -> None:
+    repository = lock(git, tmp_path, "asyncpg==0.30 --hash=sha256:47\n")
+    release = Release(repository, "main", "backend", "requirements.lock", scheme="postgresql+asyncpg")
+    [problem] = problems_of(release)
+    assert problem.variable == "release_prepared_statements_acknowledged"
+    assert "asyncpg is the driver of postgresql+asyncpg://" in problem.allowed
+    for words in ("statement_cache_size=0", "bundle_pool_mode: session", "acknowledged: true"):
+        assert words in problem.fix
+
+
+def test_driver_is_not_looked_at_where_no_pool_is_shared(git: Git, tmp_path: Path) -> None:
+    repository = lock(git, tmp_path, "asyncpg==0.30 --hash=sha256:47\n")
+    assert problems_of(Release(repository, "main", "backend", "requirements.lock")) == []
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file:///nowhere/at/all"])

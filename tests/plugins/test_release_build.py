@@ -181,3 +181,54 @@ def test_archive_that_was_corrupted_is_built_anew(product: Product, tmp_path: Pa
     assert f"{archive} is not what was built, so it is built anew." in str(again["warnings"])
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == again["checksum"]
     assert not run("release_build", **options)["built"]
+
+
+PYPROJECT = """
+[build-system]
+requires = ["flit_core>=3.4,<5"]
+build-backend = "flit_core.buildapi"
+
+[project]
+name = "shop"
+version = "1.2.3"
+description = "A shop"
+
+[project.scripts]
+shop = "shop.commands:main"
+"""
+
+
+def test_project_is_installed_beside_the_locked_packages_with_its_programs(
+    product: Product, tmp_path: Path
+) -> None:
+    product.git("rm", "--quiet", "backend/shop.py")
+    product.commit(**{"pyproject.toml": PYPROJECT, "src/shop/__init__.py": '"""A shop."""\n'})
+    product.commit(**{"src/shop/commands.py": "def main(): print('open')\n"})
+    done = run("release_build", **product.options(tmp_path / "cache", project=True, rendering=True))
+    found = members(done["archive"])
+    wanted = {"shop/commands.py", "shop-1.2.3.dist-info/METADATA", "bin/shop", "six.py"}
+    assert {f"site-packages/{name}" for name in wanted} <= set(found)
+    # What the build leaves beside the source is no part of the release.
+    tracked = product.git("ls-tree", "-r", "--name-only", "HEAD:backend").splitlines()
+    files = {name for name, member in found.items() if name.startswith("source/") and member.isfile()}
+    assert {name for name in files if "__pycache__" not in name} == {f"source/{name}" for name in tracked}
+    shown = subprocess.run(
+        [done["rendering_python"], "-c", "import shop.commands; shop.commands.main()"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout == "open\n"
+
+
+def test_project_is_another_release_than_the_same_code_without_being_installed(
+    product: Product, tmp_path: Path
+) -> None:
+    options = product.options(tmp_path / "cache", build=False)
+    assert run("release_build", **options)["id"] != run("release_build", **options, project=True)["id"]
+
+
+def test_folder_that_is_no_project_is_refused_as_one(product: Product, tmp_path: Path) -> None:
+    done = run("release_build", **product.options(tmp_path / "cache", project=True))
+    assert done["failed"]
+    assert "release_project is true, and no package can be made of the folder's pyproject.toml" in done["msg"]

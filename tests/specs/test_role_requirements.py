@@ -116,6 +116,7 @@ def test_release_asks_for_the_machine_and_the_python_that_it_is_built_for() -> N
 
 def test_release_asks_for_its_source_and_for_the_space_to_stage_it() -> None:
     wanted = asked("release")["release"]
-    assert set(wanted) == {"repository", "ref", "folder", "lock", "python", "architecture", "staging"}
+    source = {"repository", "ref", "folder", "lock", "alembic", "project"}
+    assert set(wanted) == source | {"python", "architecture", "driver", "staging"}
     assert wanted["staging"]["path"] == "{{ release_root }}/releases"
     assert wanted["staging"]["free_mb"] == "{{ release_free_space_mb }}"

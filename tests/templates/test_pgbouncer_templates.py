@@ -23,6 +23,7 @@ INVENTORY: dict[str, Any] = {
     "bundle_postgresql_port": 5432,
     "bundle_max_connections": 100,
     "bundle_database": "shop",
+    "bundle_pool_mode": "transaction",
     "bundle_owner_role": "shop_owner",
     "bundle_app_user": "shop_app",
     "bundle_pgbouncer_auth_user": "pgbouncer_auth",
