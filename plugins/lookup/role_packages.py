@@ -7,8 +7,8 @@ name: role_packages
 short_description: The Debian packages of several roles
 author: The bundle's maintainers
 description:
-  - Takes from each role the variable ROLE_packages, from the inventory where it is defined, otherwise from
-    the role's defaults/main.yml, and returns all names once, sorted.
+  - Takes from each role the variables ROLE_packages and ROLE_system_packages (a product's own), from the inventory
+    where they are defined, otherwise from the role's defaults/main.yml, and returns all names once, sorted.
   - All packages of a host are installed in one apt transaction; no role reads another's variables.
 options:
   _terms:
@@ -57,11 +57,11 @@ class LookupModule(LookupBase):
         packages: set[str] = set()
         for term in terms:
             for role in term if isinstance(term, list | tuple) else [term]:
-                packages.update(self._packages(str(role), variables or {}))
+                for name in (f"{role}_packages", f"{role}_system_packages"):
+                    packages.update(self._packages(str(role), name, variables or {}))
         return [sorted(packages)]
 
-    def _packages(self, role: str, variables: dict[str, Any]) -> list[str]:
-        name = f"{role}_packages"
+    def _packages(self, role: str, name: str, variables: dict[str, Any]) -> list[str]:
         roots = [*C.DEFAULT_ROLES_PATH, str(Path(self._loader.get_basedir()) / "roles")]
         try:
             path = find_role(role, roots)

@@ -64,6 +64,16 @@ options:
     description: Seconds that the colour has to become ready.
     type: int
     default: 60
+  program:
+    description: Program of the release's virtual environment that its unit starts; empty is not looked for.
+    type: str
+    default: ""
+  probe_requests:
+    description:
+      - How many requests for I(smoke_urls) together a colour is asked then, many at once; each answer has to be 200. A
+        release that has passed with these settings is not asked again.
+    type: int
+    default: 0
 author: The bundle's maintainers
 """
 
@@ -86,6 +96,7 @@ settings_changed:
   returned: state is asked or ready
 """
 
+import hashlib
 import http.client
 import os
 import re
@@ -96,8 +107,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import pooled_driver
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.readiness_probe import probe
 
+PROBE_CLIENTS = 6
+# A busy machine may fail one round of requests; a service that cannot stand them fails each.
+PROBE_ROUNDS = 3
+PROBE_TOLD = 3
 COLOURS = ("blue", "green")
 # One setting, whose value may have several lines, or one comment.
 SETTING = re.compile(
@@ -133,6 +150,10 @@ class Product:
     def kept_file(self, release: str) -> Path:
         """Return where the settings are that a release last ran with."""
         return Path("/etc", self.name, "releases", f"{release}.env")
+
+    def proven_file(self, release: str) -> Path:
+        """Return where it is written down with which settings a release has passed the probe."""
+        return self.kept_file(release).with_suffix(".proven")
 
     def is_active(self, colour: str) -> bool:
         """Return whether the colour's unit runs, or is on its way."""
@@ -185,7 +206,7 @@ def wanted_environment(module: AnsibleModule, product: Product) -> str:
 
 def forget_settings(product: Product) -> None:
     """Remove the kept settings of releases that are gone: they have secrets that nobody needs any more."""
-    for path in product.kept_file("any").parent.glob("*.env"):
+    for path in product.kept_file("any").parent.glob("*.*"):
         if not (product.root / "releases" / path.stem).is_dir():
             path.unlink(missing_ok=True)
 
@@ -243,6 +264,61 @@ def ask(product: Product, environment: str) -> dict[str, Any]:
     }
 
 
+def check_program(module: AnsibleModule, product: Product) -> None:
+    """Fail unless the release has the program that starts it: systemd would try it again and again."""
+    programs = product.root / "releases" / module.params["release"] / "venv/bin"
+    program = module.params["program"]
+    if program and not (programs / program).exists():
+        there = sorted(
+            path.name for path in programs.glob("*") if not path.name.lower().startswith("activate")
+        )
+        module.fail_json(
+            msg=f'api_start_command begins with "{program}", which release {module.params["release"]} does not have; '
+            f"its programs are {', '.join(there)}. Name one of them, add the package that brings it to the lock file, "
+            "or set release_project: true if it is one of the product's own pyproject.toml."
+        )
+
+
+def journal_since_start(unit: str) -> str:
+    """Return what a unit has said since it was started; what releases before it said is not its own."""
+    started = systemctl("show", "--property=InvocationID", "--value", unit).stdout.strip()
+    subprocess.run(["journalctl", "--sync"], check=False, capture_output=True)
+    command = ["journalctl", f"_SYSTEMD_INVOCATION_ID={started}", "--no-pager", "--output", "cat"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+
+def advice(*said: str) -> str:
+    """Return what to set, with a line of its own, where what was said is about prepared statements."""
+    found = next((match for text in said if (match := pooled_driver.SIGNS.search(text))), None)
+    if found is None:
+        return ""
+    return (
+        f"\nThe driver prepares statements, and the pool gives it another session with each transaction: {found[0]}. "
+        f"{pooled_driver.what_to_set()}"
+    )
+
+
+def pass_probe(module: AnsibleModule, product: Product, settings: str) -> None:
+    """Fail unless the colour, which is ready, stands a crowd of requests; what has passed before is not asked."""
+    urls, requests = module.params["smoke_urls"], module.params["probe_requests"]
+    release, unit = module.params["release"], product.unit(module.params["colour"])
+    passed = hashlib.sha256("\n".join([settings, *urls]).encode()).hexdigest()
+    if not urls or not requests or read(product.proven_file(release)) == passed:
+        return
+    for _round in range(PROBE_ROUNDS):
+        found = probe(urls, requests, PROBE_CLIENTS)
+        said = advice(*found.failures, journal_since_start(unit)) if found.failures else ""
+        if said or not found.failures:
+            break
+    if found.failures:
+        module.fail_json(
+            msg=f"Release {release} became ready, but failed {len(found.failures)} of {found.asked} requests that came "
+            f"{PROBE_CLIENTS} at once, so it gets no others.{said}\n"
+            + "\n".join(dict.fromkeys(found.failures[:PROBE_TOLD]))
+        )
+    write(product.proven_file(release), passed)
+
+
 def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
     """Start the colour with the release and the settings, unless it runs with just these, and wait for it."""
     colour, release = module.params["colour"], module.params["release"]
@@ -254,6 +330,8 @@ def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
             "them, or the ref of a release that can be built."
         )
     before, wanted = read(environment), wanted_environment(module, product)
+    if not module.check_mode:
+        check_program(module, product)
     different = changed_settings(before, wanted)
     runs = product.is_active(colour) and product.release(colour) == release and not different
     if not runs and not module.check_mode:
@@ -269,16 +347,19 @@ def make_ready(module: AnsibleModule, product: Product) -> dict[str, Any]:
     if not module.check_mode:
         url, seconds = module.params["ready_url"], module.params["ready_timeout"]
         if answer := wait_for(url, seconds):
+            journal = end_of_journal(unit)
             module.fail_json(
-                msg=f"Release {release} did not become ready as {colour} within {seconds} s: {url} says {answer}.\n"
-                f"{end_of_journal(unit)}"
+                msg=f"Release {release} did not become ready as {colour} within {seconds} s: {url} says {answer}."
+                f"{advice(answer, journal)}\n{journal}"
             )
         for url in module.params["smoke_urls"]:
             if answer := wait_for(url, module.params["smoke_timeout"]):
+                journal = end_of_journal(unit)
                 module.fail_json(
                     msg=f"Release {release} became ready as {colour}, but {url} says {answer}. No request has reached "
-                    f"it.\n{end_of_journal(unit)}"
+                    f"it.{advice(answer, journal)}\n{journal}"
                 )
+        pass_probe(module, product, wanted)
     return {"changed": not runs, "settings_changed": different}
 
 
@@ -342,6 +423,8 @@ def main() -> None:
             "smoke_urls": {"type": "list", "elements": "str", "default": []},
             "smoke_timeout": {"type": "int", "default": 5},
             "ready_timeout": {"type": "int", "default": 60},
+            "program": {"type": "str", "default": ""},
+            "probe_requests": {"type": "int", "default": 0},
         },
         required_if=[
             ("state", "ready", ["colour", "release", "ready_url"]),

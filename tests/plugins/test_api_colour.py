@@ -9,13 +9,19 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from api_colour import (
     Product,
+    advice,
     changed_settings,
+    check_program,
+    forget_settings,
     impossible_names,
     is_ready,
+    pass_probe,
     read,
     settings,
     wait_for,
@@ -258,3 +264,91 @@ def test_an_answer_that_becomes_right_in_time_is_waited_for(server: str) -> None
 
 def test_an_answer_that_stays_wrong_is_returned_when_its_time_is_over(server: str) -> None:
     assert wait_for(f"{server}/500", 0.3) == "status 500: the pool is full"
+
+
+class RefusedError(Exception):
+    """The module has failed with this message."""
+
+
+def asked_to(**params: Any) -> Any:
+    """What a function of the module gets to know: its options, and how it fails."""
+
+    def fail_json(msg: str) -> None:
+        raise RefusedError(msg)
+
+    known = {"release": "0123456789ab", "colour": "blue", "probe_requests": 20, "program": "uvicorn"}
+    return SimpleNamespace(params=known | params, fail_json=fail_json)
+
+
+class Kept(Product):
+    """A product whose settings are kept below its root."""
+
+    def kept_file(self, release: str) -> Path:
+        return self.root / "etc" / f"{release}.env"
+
+
+def test_release_without_the_program_that_starts_it_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    programs = tmp_path / "releases/0123456789ab/venv/bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "gunicorn", "activate", "Activate.ps1"):
+        (programs / name).touch()
+    with pytest.raises(RefusedError, match='"uvicorn", which release 0123456789ab does not have') as refused:
+        check_program(asked_to(), Product("shop", str(tmp_path)))
+    assert "its programs are gunicorn, python. Name one of them" in str(refused.value)
+    check_program(asked_to(program="gunicorn"), Product("shop", str(tmp_path)))
+
+
+def test_words_about_prepared_statements_are_answered_with_what_to_set() -> None:
+    said = advice(
+        "status 500", 'psycopg.errors.DuplicatePreparedStatement: prepared statement "_pg3_0" already exists'
+    )
+    assert 'prepared statement "_pg3_0" already exists' in said
+    assert "prepare_threshold=None" in said
+    assert "bundle_pool_mode: session" in said
+
+
+def test_words_about_something_else_are_not() -> None:
+    assert advice("status 500", "KeyError: 'SHOP_PICTURES'") == ""
+
+
+def test_release_that_stood_a_crowd_is_not_asked_again_with_the_same_settings(
+    tmp_path: Path, server: str
+) -> None:
+    product, module = Kept("shop", str(tmp_path)), asked_to(smoke_urls=[f"{server}/200"])
+    Handler.asked = 0
+    pass_probe(module, product, 'A="1"\n')
+    pass_probe(module, product, 'A="1"\n')
+    assert Handler.asked == 20
+    pass_probe(module, product, 'A="2"\n')
+    assert Handler.asked == 40
+    assert product.proven_file("0123456789ab").stat().st_mode & 0o777 == 0o600
+
+
+def test_release_that_fails_a_crowd_is_refused_each_time(tmp_path: Path, server: str) -> None:
+    product, module = Kept("shop", str(tmp_path)), asked_to(smoke_urls=[f"{server}/500"])
+    words = "became ready, but failed 20 of 20 requests that came 6 at once"
+    for _again in range(2):
+        with pytest.raises(RefusedError, match=words):
+            pass_probe(module, product, 'A="1"\n')
+
+
+def test_crowd_that_a_busy_machine_failed_comes_again_before_a_release_is_refused(
+    tmp_path: Path, server: str
+) -> None:
+    Handler.asked = 0
+    with pytest.raises(RefusedError):
+        pass_probe(asked_to(smoke_urls=[f"{server}/500"]), Kept("shop", str(tmp_path)), 'A="1"\n')
+    assert Handler.asked == 60
+
+
+def test_what_is_kept_of_a_release_goes_with_it(tmp_path: Path) -> None:
+    product = Kept("shop", str(tmp_path))
+    (tmp_path / "releases/0123456789ab").mkdir(parents=True)
+    for release in ("0123456789ab", "ffffffffffff"):
+        write(product.kept_file(release), "")
+        write(product.proven_file(release), "")
+    forget_settings(product)
+    assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == [
+        "0123456789ab.env",
+        "0123456789ab.proven",
+    ]

@@ -38,6 +38,12 @@ def test_inventory_comes_before_the_role_s_default(site: Site) -> None:
     assert found(look(site)) == ["acl", "own-build", "shop-16", "zlib1g"]
 
 
+def test_packages_of_a_product_come_with_those_of_the_role(site: Site) -> None:
+    site.defaults |= {"shop_system_packages": []}
+    site.variables |= {"shop_system_packages": ["qrencode", "acl"]}
+    assert found(look(site)) == ["acl", "qrencode", "shop-15", "zlib1g"]
+
+
 def test_roles_without_packages_give_an_empty_list(site: Site) -> None:
     assert found(look(site, "{{ lookup('role_packages', ['bare']) }}")) == []
 

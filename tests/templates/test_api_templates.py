@@ -24,6 +24,10 @@ INVENTORY: dict[str, Any] = {
     "bundle_ready_path": "/health/ready",
     "bundle_addresses_of_haproxy": ["10.1.0.30", "10.1.0.31"],
     "bundle_pooled_url": f"postgresql+psycopg://app:{SECRET}@10.1.0.10:6432/shop",
+    "bundle_pool_mode": "transaction",
+    "bundle_database_url_variable": "DATABASE_URL",
+    "bundle_bootstrap_command": "",
+    "bundle_smoke_paths": ["/health/ready"],
     "api_release": "0123456789ab",
     # Where Ansible looks for the templates that a template names.
     "ansible_search_path": [str(ROOT / "roles/api")],
@@ -142,7 +146,7 @@ def test_no_secret_is_in_what_everybody_may_read(render: Render, template: str) 
     "variables",
     [
         {},
-        {"api_writable_paths": ["/var/lib/shop", "/srv/uploads"]},
+        {"api_writable_paths": ["/var/lib/shop", "/srv/uploads", "var/pictures"]},
         {"api_runtime_directory_variable": "PROMETHEUS_MULTIPROC_DIR"},
     ],
 )
@@ -169,6 +173,34 @@ def test_systemd_takes_the_unit(
         env=os.environ | {"SYSTEMD_LOG_LEVEL": "warning"},
     )
     assert (done.returncode, [line for line in done.stderr.splitlines() if "shop-api" in line]) == (0, [])
+
+
+def test_what_a_product_keeps_in_its_folder_is_the_same_for_every_release(render: Render) -> None:
+    unit = render("api", "api@.service.j2", **INVENTORY, api_writable_paths=["pictures/", "/srv/uploads"])
+    assert "BindPaths=/srv/shop/shared/pictures:/srv/shop/%i/source/pictures\n" in unit
+    assert "ReadWritePaths=/srv/uploads\n" in unit
+    command = render("api", "run.j2", **INVENTORY, api_writable_paths=["pictures"])
+    assert 'BindPaths=/srv/shop/shared/pictures:/srv/shop/"$colour"/source/pictures' in command
+
+
+def test_places_that_the_service_may_write_belong_to_it(value: Callable[..., Any]) -> None:
+    places = value("api", "__api_places", **INVENTORY, api_writable_paths=["pictures", "/var/lib/shop"])
+    own = {"owner": "shop", "group": "shop", "mode": "0750"}
+    assert places == [{"path": "/srv/shop/shared/pictures", **own}, {"path": "/var/lib/shop", **own}]
+
+
+def test_first_rows_are_made_in_the_sandbox_of_the_service(render: Render) -> None:
+    variables = {"bundle_bootstrap_command": "shop first-rows", "api_writable_paths": ["pictures"]}
+    unit = render("api", "bootstrap@.service.j2", **INVENTORY | variables)
+    assert "ExecStart=/srv/shop/releases/%i/venv/bin/shop first-rows\n" in unit
+    assert "BindPaths=/srv/shop/shared/pictures:/srv/shop/releases/%i/source/pictures\n" in unit
+    assert "User=shop\n" in unit
+    assert "ProtectSystem=strict\n" in unit
+
+
+def test_change_of_the_pool_mode_changes_the_settings_file(render: Render) -> None:
+    other = render("api", "environment.j2", **INVENTORY | {"bundle_pool_mode": "session"})
+    assert other != render("api", "environment.j2", **INVENTORY)
 
 
 def test_service_is_stopped_before_systemd_loses_patience(render: Render) -> None:
