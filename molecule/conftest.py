@@ -20,7 +20,7 @@ from shared.web import Web
 
 # What only looks comes first, what ends every connection comes last.
 STAGES = ("first", "bare", "state", "change", "fault", "reboot")
-UNITS = "postgresql@15-main pgbouncer haproxy intowork-api@blue intowork-api@green"
+UNITS = "postgresql@15-main pgbouncer haproxy *-api@*"
 
 # The proxy asks for this each second.
 WORTH_READING = "grep -v 'GET /health/ready HTTP/1.1\" 200' | tail -40"
@@ -54,7 +54,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for machine in landscapes.read(inventory_of(item.config)).machines.values():
-            units = " ".join(f"--unit {unit}" for unit in UNITS.split())
+            units = " ".join(f"--unit '{unit}'" for unit in UNITS.split())
             try:
                 text = machine.sh(
                     f"journalctl {units} --lines 300 --no-pager --output short-iso | {WORTH_READING}"

@@ -1,4 +1,4 @@
-"""Releases to deploy in a test: the application of this repository, changed, in a repository of its own."""
+"""Releases to deploy in a test: an application of this repository, changed, in a repository of its own."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def downgrade() -> None:
 
 
 class Releases:
-    """A git repository with the application as it is at HEAD; each release is a tag, built on the one before."""
+    """A git repository with an application's folder at HEAD; each release is a tag, built on the one before."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, folder: str = "backend") -> None:
         self.directory = directory
+        self.folder = folder
         directory.mkdir(parents=True)
         archive = subprocess.run(
-            ["git", "-C", str(ROOT), "archive", "HEAD", "backend"],
+            ["git", "-C", str(ROOT), "archive", "HEAD", folder],
             check=True,
             capture_output=True,
             timeout=60,
@@ -44,14 +45,14 @@ class Releases:
         self.tag("base")
 
     def tag(self, name: str, files: dict[str, str] | None = None, *, after: str = "") -> dict[str, Any]:
-        """Commit the files (below backend/) as a release and return the variables that name it.
+        """Commit the files (below the application's folder) as a release and return the variables that name it.
 
         `after` is the release that it builds on, the newest one if it is empty.
         """
         if after:
             self._git("checkout", "--quiet", "--detach", after)
         for path, content in (files or {}).items():
-            file = self.directory / "backend" / path
+            file = self.directory / self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
         self._git("add", "--all")
@@ -65,7 +66,7 @@ class Releases:
 
     def read(self, path: str) -> str:
         """A file of the newest release."""
-        return (self.directory / "backend" / path).read_text()
+        return (self.directory / self.folder / path).read_text()
 
     def _git(self, *words: str) -> None:
         who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
@@ -74,9 +75,14 @@ class Releases:
 
 
 def migration(
-    revision: str, after: str, up: str, down: str = "pass", message: str = "A change"
+    revision: str,
+    after: str,
+    up: str,
+    down: str = "pass",
+    message: str = "A change",
+    folder: str = "alembic/versions",
 ) -> dict[str, str]:
-    """A migration as a file; bodies are Python, a statement a line."""
+    """A migration as a file in the folder of migrations; bodies are Python, a statement a line."""
     text = MIGRATION.format(
         message=message,
         revision=revision,
@@ -84,4 +90,4 @@ def migration(
         up=up.replace("\n", "\n    "),
         down=down.replace("\n", "\n    "),
     )
-    return {f"alembic/versions/{revision}_test.py": text}
+    return {f"{folder}/{revision}_test.py": text}

@@ -142,6 +142,16 @@ def test_every_variable_that_is_named_exists(page: Path) -> None:
     assert set(VARIABLE.findall(code)) - names() - own == set()
 
 
+def test_inventory_of_a_product_of_ones_own_is_the_one_that_is_deployed_in_its_scenario() -> None:
+    page = (ROOT / "docs" / "your-application.md").read_text()
+    shown = dict(
+        re.findall(r"^`group_vars/(\S+\.yml)`:\n\n```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    )
+    deployed = ROOT / "molecule" / "product" / "inventory" / "group_vars"
+    own = [path for path in deployed.rglob("*.yml") if not path.is_symlink() and "database" not in path.parts]
+    assert shown == {str(path.relative_to(deployed)): path.read_text() for path in own}
+
+
 @page_of
 def test_every_playbook_that_is_named_exists(page: Path) -> None:
     named = [path for _options, path in PLAYBOOK.findall(code_of(page)) if not is_placeholder(path)]

@@ -13,6 +13,8 @@ from testbed.state import HOST_NAME, RUN_NAME, Host, check_hosts
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+# What an inventory says of its product, as docs/your-application.md has it.
+OF_A_PRODUCT = {"all/product.yml", "all/release.yml", "api/api.yml"}
 # Whose tests make the runs themselves.
 BY_TESTS = ("killed",)
 
@@ -57,8 +59,17 @@ def test_check_mode_meets_a_bare_host() -> None:
 
 
 @each_scenario
-def test_its_variables_are_those_of_the_local_inventory(scenario: Path) -> None:
-    assert (scenario / "inventory" / "group_vars").resolve() == ROOT / "inventories" / "local" / "group_vars"
+def test_its_variables_are_those_of_the_local_inventory_but_for_another_product(scenario: Path) -> None:
+    local, own = ROOT / "inventories" / "local" / "group_vars", scenario / "inventory" / "group_vars"
+    files = (
+        [path for path in own.rglob("*") if not path.is_dir() and not path.is_symlink()]
+        if not own.is_symlink()
+        else []
+    )
+    assert {str(path.relative_to(own)) for path in files} <= OF_A_PRODUCT
+    links = [own] if own.is_symlink() else [path for path in own.rglob("*") if path.is_symlink()]
+    assert links
+    assert {link: link.resolve() for link in links} == {link: local / link.relative_to(own) for link in links}
 
 
 @each_scenario

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from product import Product
 from throwaway import PASSWORD, Server
+
+from product import Product
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from product import ROOT, Product
 from throwaway import PASSWORD, Server
+
+from product import ROOT, Product
 
 PLAYBOOK = """\
 - hosts: localhost

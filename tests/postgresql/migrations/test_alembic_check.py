@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from product import Product
 from throwaway import Server
+
+from product import Product
 
 
 def schema(server: Server) -> str:

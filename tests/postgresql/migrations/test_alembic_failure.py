@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from product import FORGETFUL_ENV, Product
 from throwaway import PASSWORD, Server
+
+from product import FORGETFUL_ENV, Product
 
 CONCURRENTLY = """
 with op.get_context().autocommit_block():

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 import psycopg
-from product import Product, finish
 from throwaway import Server
+
+from product import Product, finish
 
 BUILD = """\
 with op.get_context().autocommit_block():

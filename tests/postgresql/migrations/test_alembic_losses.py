@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from product import Product
 from throwaway import Server
+
+from product import Product
 
 
 @pytest.fixture

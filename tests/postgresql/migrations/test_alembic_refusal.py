@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from product import Product
 from throwaway import Server
+
+from product import Product
 
 
 def test_revision_unknown_to_the_release_is_refused(server: Server, product: Product) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from product import Product
 from throwaway import Server
+
+from product import Product
 
 
 def test_empty_database_is_brought_to_head_one_revision_at_a_time(server: Server, product: Product) -> None:

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from product import Product
 from throwaway import Server
+
+from product import Product
 
 SECRET = "ada@example.com"
 

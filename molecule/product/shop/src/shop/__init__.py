@@ -1,0 +1,1 @@
+"""A small shop: articles with pictures and labels, and orders."""
