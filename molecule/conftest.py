@@ -15,6 +15,7 @@ from shared.load import Load, UnderLoad, plan
 from shared.machine import Machine
 from shared.playbook import Playbook
 from shared.product import Product
+from shared.rows import LOAD
 from shared.sql import Endpoints
 from shared.web import Web
 
@@ -22,8 +23,21 @@ from shared.web import Web
 STAGES = ("first", "bare", "state", "change", "fault", "reboot")
 UNITS = "postgresql@15-main pgbouncer haproxy *-api@*"
 
+# Two cores carry hosts, controller and load in a scenario, and may carry another one beside it.
+SCENARIO_RATE = 30.0
+
 # The proxy asks for this each second.
 WORTH_READING = "grep -v 'GET /health/ready HTTP/1.1\" 200' | tail -40"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much load there is where a test is under load."""
+    parser.addoption(
+        "--load-rate",
+        type=float,
+        default=SCENARIO_RATE,
+        help="requests that begin in a second (default: %(default)g, which two busy cores carry)",
+    )
 
 
 def inventory_of(config: pytest.Config) -> Path:
@@ -118,28 +132,34 @@ def web(landscape: Landscape, proxy: Machine) -> Web:
 @pytest.fixture(scope="session")
 def candidate(sql: Endpoints, product: Product) -> Iterator[str]:
     """The token of a candidate who is there for the tests."""
-    email = "load@example.com"
+    mine = f"(SELECT id FROM users WHERE email = '{LOAD}')"
+    # First what tests left that were killed.
+    remove = f"DELETE FROM candidates WHERE user_id IN {mine}", f"DELETE FROM users WHERE email = '{LOAD}'"
     sql.superuser(
-        f"INSERT INTO users (email, role, first_name, last_name) VALUES ('{email}', 'candidate', 'Lo', 'Ad')",
-        f"INSERT INTO candidates (user_id) SELECT id FROM users WHERE email = '{email}'",
+        *remove,
+        f"INSERT INTO users (email, role, first_name, last_name) VALUES ('{LOAD}', 'candidate', 'Lo', 'Ad')",
+        f"INSERT INTO candidates (user_id) SELECT id FROM users WHERE email = '{LOAD}'",
     )
-    yield product.run("app.cli", "token", "--email", email, "--minutes", "600")
-    mine = f"(SELECT id FROM users WHERE email = '{email}')"
-    sql.superuser(
-        f"DELETE FROM candidates WHERE user_id IN {mine}", f"DELETE FROM users WHERE email = '{email}'"
-    )
+    yield product.run("app.cli", "token", "--email", LOAD, "--minutes", "600")
+    sql.superuser(*remove)
 
 
 @pytest.fixture
-def under_load(web: Web, candidate: str, record_property: Callable[[str, object], None]) -> UnderLoad:
+def under_load(
+    web: Web,
+    candidate: str,
+    record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
+) -> UnderLoad:
     """Reads and writes through the proxy while a block runs: `with under_load("what happens"):`.
 
     No request may fail. What the load met is in the test's report, whose figures `scripts/bench zero` shows.
     """
+    rate = request.config.getoption("load_rate")
 
     @contextmanager
     def going_on(event: str) -> Generator[Load]:
-        with Load(plan(web.address, web.domain, candidate)) as load:
+        with Load(plan(web.address, web.domain, candidate, rate=rate)) as load:
             yield load
         load.conclude(event, record_property)
 

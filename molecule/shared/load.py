@@ -127,7 +127,7 @@ class Load:
         return report
 
 
-def plan(address: str, domain: str, token: str, *, rate: float = 105, seconds: float = MOST_SECONDS) -> Plan:
+def plan(address: str, domain: str, token: str, *, rate: float, seconds: float = MOST_SECONDS) -> Plan:
     """What people do, through the proxy: they read more than they write. The token is a candidate's."""
     read = Request("read jobs", "GET", "/api/jobs?limit=1")
     look = Request("read profile", "GET", "/api/profile", token)

@@ -127,7 +127,7 @@ def write_landscape(inventory: Path, parts: Mapping[Host, Sequence[str]]) -> Pat
     bed = next(iter(parts)).bed
     (inventory / "hosts.yml").write_text(
         f"all:\n  hosts:\n{hosts}"
-        "  vars:\n    ansible_user: root\n"
+        f"  vars:\n    ansible_user: root\n    release_repository: {ROOT}\n"
         f"    ansible_ssh_private_key_file: {STATE}/ssh/id_ed25519\n"
         f"    ansible_ssh_common_args: -o UserKnownHostsFile={STATE}/runs/{bed}/known_hosts\n"
         f"  children:\n{groups}"

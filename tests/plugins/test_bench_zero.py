@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts.benchmarks import zero  # noqa: E402
+
 TEST = """
 def test_event(record_property):
     figures = '{"seconds": 10.0, "requests": 1050, "failed": FAILED, "worst_ms": 431.6, "p99_ms": 80.2}'
@@ -73,4 +77,23 @@ def test_a_report_without_an_event_says_what_measures_them(tmp_path: Path) -> No
     )
     done = bench(tmp_path / "report.xml")
     assert done.returncode == 1
-    assert "measure them first: scripts/test --scenario release" in done.stderr
+    assert "scripts/bench zero measures them" in done.stderr
+
+
+@pytest.mark.parametrize(("event", "test"), zero.TESTS.items())
+def test_the_test_of_an_event_is_there_and_is_called_so(event: str, test: str) -> None:
+    file, _, name = test.partition("::")
+    text = (ROOT / file).read_text()
+    assert f"def {name}(" in text
+    assert f'"{event}"' in text
+
+
+def test_an_event_under_too_little_load_is_a_miss_and_one_that_did_not_happen_too() -> None:
+    slow, *others = zero.TESTS
+    events = [{"event": slow, "requests": 900, "seconds": 10.0}]
+    events += [{"event": event, "requests": 1050, "seconds": 10.0} for event in others[1:]]
+    misses = zero.Zero("zero", "", details={"events": events}).of_the_load()
+    assert misses == [
+        f"{slow}: 90 requests a second, at least 100 a second were to be",
+        f"{others[0]}: was not measured, at least 100 a second were to be",
+    ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from shared.product import Product
 from shared.releases import Releases, migration
 from shared.sql import Endpoints
 from shared.traffic import Requests
+from shared.wait import until
 from shared.web import Web
 
 ROLLBACK, DEPLOY = "playbooks/rollback.yml", "playbooks/deploy.yml"
@@ -50,6 +53,13 @@ def last_deployment(api: Machine) -> dict[str, Any]:
     """The last line of the deployment log."""
     found: dict[str, Any] = json.loads(api.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
     return found
+
+
+def seconds_until_served(web: Web, release: str) -> float:
+    """How long it takes until the front door answers with this release, from now on."""
+    began = time.monotonic()
+    until(lambda: web.get("/health").json["release"] == release, seconds=300, what=release, interval=0.1)
+    return time.monotonic() - began
 
 
 def workers(product: Product) -> str:
@@ -93,10 +103,13 @@ def test_a_rollback_brings_back_the_release_its_schema_and_its_settings(
     under_load: UnderLoad,
     before: dict[str, Any],
     newer: dict[str, Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
     left = product.release
-    with under_load("it is rolled back, and its schema"):
+    with under_load("it is rolled back, and its schema"), ThreadPoolExecutor() as beside:
+        served = beside.submit(seconds_until_served, web, before["release"])
         run = playbook.must(ROLLBACK)
+    record_property("seconds: from the command to the release before serving", f"{served.result():.1f}")
     assert f"Release {before['release']} serves again" in run.output
     assert web.get("/health").json["release"] == product.release == before["release"]
     assert sql.superuser("SELECT to_regclass('later') IS NULL") == "t"
