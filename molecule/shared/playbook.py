@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ import yaml
 from shared.landscape import ROOT
 from shared.wait import until
 
+NUMBERS = itertools.count()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -33,6 +36,13 @@ class Run:
         found = [part.partition("\n")[2] for part in parts if part.startswith(f"{task}]")]
         assert len(found) == 1, f"{len(found)} tasks are called {task!r}:\n{self.output[-6000:]}"
         return found[0]
+
+    def says(self, *sentences: str) -> None:
+        """AssertionError unless the run failed and said each of these, wherever its lines broke."""
+        assert self.status != 0, f"the run succeeded:\n{self.output[-6000:]}"
+        said = " ".join(self.output.split())
+        missing = [sentence for sentence in sentences if sentence not in said]
+        assert not missing, f"not said: {missing}\n{self.output[-6000:]}"
 
     @property
     def changes(self) -> int:
@@ -156,7 +166,8 @@ class Playbook:
     def _command(self, name: str, variables: dict[str, Any]) -> list[str]:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory), name]
         if variables:
-            file = self.directory / "variables.yml"
+            # One for each run: two may be under way at once.
+            file = self.directory / f"variables-{next(NUMBERS)}.yml"
             file.write_text(yaml.safe_dump(variables))
             command += ["-e", f"@{file}"]
         return command

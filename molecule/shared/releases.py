@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from shared.landscape import ROOT
 
@@ -25,6 +26,22 @@ def upgrade() -> None:
 def downgrade() -> None:
     {down}
 '''
+
+
+@dataclass(frozen=True)
+class Change:
+    """A migration: its revision, and what it does as Python, a statement a line."""
+
+    revision: str
+    up: str
+    down: str = "pass"
+
+
+class Newer(Protocol):
+    """Makes a release on top of the one that serves, with migrations one after the other and other files."""
+
+    def __call__(self, name: str, *changes: Change, files: dict[str, str] | None = None) -> dict[str, Any]:
+        """The variables that name it."""
 
 
 class Releases:
@@ -59,6 +76,16 @@ class Releases:
         self._git("commit", "--quiet", "--allow-empty", "--message", name)
         self._git("tag", "--force", name)
         return self.named(name)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a release of this name."""
+        done = subprocess.run(
+            ["git", "-C", str(self.directory), "rev-parse", "--quiet", "--verify", f"refs/tags/{name}"],
+            check=False,
+            capture_output=True,
+            timeout=60,
+        )
+        return done.returncode == 0
 
     def named(self, name: str) -> dict[str, Any]:
         """The variables that name a release of this repository."""

@@ -230,6 +230,12 @@ def test_the_index_leads_to_every_page() -> None:
     assert pages - led_to == {ROOT / "docs" / "README.md"}
 
 
+def test_every_fault_has_its_test() -> None:
+    found = re.findall(r"\[`(test_\w+)`\]\(\.\./([\w/.]+)\)", (ROOT / "docs" / "faults.md").read_text())
+    assert len(found) >= 20
+    assert [name for name, file in found if f"def {name}(" not in (ROOT / file).read_text()] == []
+
+
 def test_decisions_are_numbered_one_after_the_other() -> None:
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]

@@ -1,0 +1,94 @@
+"""A release that cannot serve gets no request: the one before it serves throughout, and the message says what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.playbook import Playbook
+from shared.product import Product
+from shared.releases import Change, Newer, Releases, migration
+from shared.sql import Endpoints
+from shared.standing import Unharmed
+
+DEPLOY = "playbooks/deploy.yml"
+# A busy host's own releases need a few seconds; these never get there.
+READY_SECONDS = 8
+ANSWERS = """
+
+_served = app
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http" or not scope["path"].startswith("{path}"):
+        return await _served(scope, receive, send)
+    await send({{"type": "http.response.start", "status": {status}, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"it is all wrong"}})
+"""
+
+
+@pytest.fixture
+def answers(releases: Releases) -> dict[str, str]:
+    """The application's main module."""
+    return {"app/main.py": releases.read("app/main.py")}
+
+
+def test_a_release_with_two_heads_is_refused_with_the_command_that_joins_them(
+    playbook: Playbook, sql: Endpoints, newer: Newer, unharmed: Unharmed
+) -> None:
+    last = sql.superuser("SELECT version_num FROM alembic_version")
+    heads = migration("fa1200000001", last, "pass") | migration("fa1200000002", last, "pass")
+    with unharmed("a release has two heads"):
+        run = playbook.run(DEPLOY, **newer("two-heads", files=heads))
+    run.says("the release has 2 heads: fa1200000001", 'alembic merge -m "merge" fa1200000001 fa1200000002')
+
+
+def test_a_release_that_cannot_start_is_refused_with_the_end_of_its_journal(
+    playbook: Playbook, product: Product, newer: Newer, unharmed: Unharmed
+) -> None:
+    broken = newer("cannot-start", files={"app/main.py": 'raise RuntimeError("it cannot start")\n'})
+    with unharmed("a release that cannot start is refused"):
+        run = playbook.run(DEPLOY, api_ready_timeout=READY_SECONDS, **broken)
+    run.says("it cannot start", f"Release {product.release} still serves", "Correct the cause")
+    last = json.loads(product.machine.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
+    assert last["outcome"] == "failed"
+
+
+def test_a_release_that_imports_but_never_becomes_ready_is_refused_and_its_schema_undone(
+    playbook: Playbook, product: Product, newer: Newer, answers: dict[str, str], unharmed: Unharmed
+) -> None:
+    answers["app/main.py"] += ANSWERS.format(path="/health/ready", status=503)
+    change = Change("fa1200000003", 'op.execute("CREATE TABLE early (id integer)")', 'op.drop_table("early")')
+    with unharmed("a release that fails its health check is refused"):
+        run = playbook.run(
+            DEPLOY, api_ready_timeout=READY_SECONDS, **newer("never-ready", change, files=answers)
+        )
+    run.says(
+        f"did not become ready as {product.idle_colour}",
+        "says status 503: it is all wrong",
+        f"Release {product.release} still serves",
+        "The schema is back at revision",
+    )
+
+
+def test_a_release_that_becomes_ready_and_then_answers_500_gets_no_request(
+    playbook: Playbook, product: Product, newer: Newer, answers: dict[str, str], unharmed: Unharmed
+) -> None:
+    answers["app/main.py"] += ANSWERS.format(path="/api/", status=500)
+    with unharmed("a release becomes ready and then answers 500"):
+        run = playbook.run(DEPLOY, **newer("answers-500", files=answers))
+    run.says(
+        f"became ready as {product.idle_colour}, but",
+        "/api/jobs?limit=1 says status 500: it is all wrong. No request has reached it.",
+        f"Release {product.release} still serves",
+    )
+
+
+def test_the_next_run_with_a_good_release_goes_through(
+    playbook: Playbook, product: Product, newer: Newer
+) -> None:
+    before = product.release
+    playbook.must(DEPLOY, **newer("good", files={"app/note.py": '"""A release that serves."""\n'}))
+    assert product.release != before
+    assert product.record["previous"]["release"] == before
