@@ -87,6 +87,10 @@ class Releases:
         )
         return done.returncode == 0
 
+    def tree(self, name: str) -> str:
+        """The content of a release, as git names it; it is in the release's manifest."""
+        return self._git("rev-parse", f"{name}:backend")
+
     def named(self, name: str) -> dict[str, Any]:
         """The variables that name a release of this repository."""
         return {"release_repository": str(self.directory), "release_ref": name}
@@ -95,10 +99,11 @@ class Releases:
         """A file of the newest release."""
         return (self.directory / self.folder / path).read_text()
 
-    def _git(self, *words: str) -> None:
+    def _git(self, *words: str) -> str:
         who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
         command = ["git", "-C", str(self.directory), *who, *words]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return done.stdout.strip()
 
 
 def migration(

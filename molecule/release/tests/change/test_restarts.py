@@ -114,8 +114,10 @@ def test_a_certificate_is_renewed(
         f" cat /tmp/renewed.crt /tmp/renewed.key > {file}.new; mv {file}.new {file}; rm /tmp/renewed.key"
     )
     with under_load("certificates are renewed"):
-        run = playbook.must("playbooks/provision.yml", haproxy_certificate=file)
-        assert ssl.get_server_certificate((web.address, 443)) == machine.sh("cat /tmp/renewed.crt") + "\n"
-        machine.sh(f"mv /tmp/before.pem {file}; systemctl reload haproxy; rm /tmp/renewed.crt")
+        try:
+            run = playbook.must("playbooks/provision.yml", haproxy_certificate=file)
+            assert ssl.get_server_certificate((web.address, 443)) == machine.sh("cat /tmp/renewed.crt") + "\n"
+        finally:
+            machine.sh(f"mv /tmp/before.pem {file}; systemctl reload haproxy; rm /tmp/renewed.crt")
     assert "haproxy : service | Run HAProxy with the configuration on disk" in run.changed
     assert web.get("/health").status == 200

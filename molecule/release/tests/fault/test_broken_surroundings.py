@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from shared.machine import Machine
 from shared.playbook import Playbook
 from shared.product import Product
-from shared.releases import Change, Newer
+from shared.releases import Change, Newer, Releases
 from shared.sql import Endpoints
 from shared.standing import Unharmed, standing
 from shared.wait import until
@@ -55,14 +56,19 @@ def test_a_full_disk_while_staging_is_told_and_nothing_is_switched(
 
 
 def test_a_corrupted_artifact_is_noticed_and_built_anew(
-    playbook: Playbook, product: Product, web: Web, staged_later: dict[str, Any]
+    playbook: Playbook, product: Product, web: Web, releases: Releases, staged_later: dict[str, Any]
 ) -> None:
-    newest = max(CACHE.glob("*/release.tar.gz"), key=lambda path: path.stat().st_mtime)
-    whole = newest.read_bytes()
-    newest.write_bytes(whole[: len(whole) // 2] + b"\0" * 64 + whole[len(whole) // 2 + 64 :])
+    # The test before has it built.
+    [archive] = [
+        path.with_name("release.tar.gz")
+        for path in CACHE.glob("*/manifest.json")
+        if json.loads(path.read_text())["tree"] == releases.tree("staged-later")
+    ]
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2] + b"\0" * 64 + whole[len(whole) // 2 + 64 :])
     run = playbook.must(DEPLOY, **staged_later)
-    assert f"{newest} is not what was built" in " ".join(run.output.split())
-    assert web.get("/health").json["release"] == product.release == newest.parent.name
+    assert f"{archive} is not what was built" in " ".join(run.output.split())
+    assert web.get("/health").json["release"] == product.release == archive.parent.name
 
 
 def test_a_proxy_that_is_down_fails_the_deploy_and_the_old_release_serves_when_it_is_back(
