@@ -61,7 +61,9 @@ options:
 author: The bundle's maintainers
 """
 
+import base64
 import compileall
+import csv
 import fcntl
 import hashlib
 import json
@@ -165,6 +167,41 @@ def install_project(source: Source, directory: Path) -> None:
         shutil.copytree(installed, directory, dirs_exist_ok=True)
 
 
+def packages_key(lock_file: Path, *, python: str, architecture: str) -> str:
+    """Return what tells these packages from all others."""
+    parts = b"\n".join([RECIPE.encode(), python.encode(), architecture.encode(), lock_file.read_bytes()])
+    return hashlib.sha256(parts).hexdigest()
+
+
+def as_installed(packages: Path) -> bool:
+    """Return whether each file is still what its wheel brought, by the checksums that wheels have (PEP 376)."""
+    for record in packages.glob("*.dist-info/RECORD"):
+        for name, checksum, _size in csv.reader(record.read_text().splitlines()):
+            # Programs are beside, and what pip wrote itself has no checksum.
+            if name.startswith("..") or not checksum.startswith("sha256="):
+                continue
+            try:
+                digest = hashlib.sha256((packages / name).read_bytes()).digest()
+            except OSError:
+                return False
+            if base64.urlsafe_b64encode(digest).decode().rstrip("=") != checksum.removeprefix("sha256="):
+                return False
+    return True
+
+
+def link_packages(key: str, releases: Path, directory: Path) -> bool:
+    """Fill the directory with the packages of another release here that has the same ones; False when there is none.
+
+    Most releases change none: unpacking them anew is most of the time that a build takes.
+    """
+    for other in releases.glob("*/packages.key"):
+        packages = other.with_name("site-packages")
+        if other.read_text() == key and packages.is_dir() and as_installed(packages):
+            shutil.copytree(packages, directory, copy_function=os.link, dirs_exist_ok=True, symlinks=True)
+            return True
+    return False
+
+
 def compile_for(python: str, *directories: Path) -> None:
     """Compile the sources where this Python's bytecode is the hosts'; otherwise each host does it when it stages."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
@@ -204,16 +241,16 @@ def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: st
         source_directory.mkdir(parents=True)
         packages.mkdir()
         source.unpack(source_directory)
-        install_packages(
-            source_directory / lock_file,
-            packages,
-            python=manifest["python"],
-            architecture=manifest["architecture"],
-        )
+        hosts = {"python": manifest["python"], "architecture": manifest["architecture"]}
+        key = packages_key(source_directory / lock_file, **hosts)
+        if not link_packages(key, kept.parent, packages):
+            install_packages(source_directory / lock_file, packages, **hosts)
         if project:
             install_project(source, packages)
         compile_for(manifest["python"], source_directory, packages)
         (whole / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        if not project:  # whose packages are its own
+            (whole / "packages.key").write_text(key)
         archive = whole / "release.tar.gz"
         # The lightest compression: a third of the bytes to send, for a second of work.
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:

@@ -232,3 +232,35 @@ def test_folder_that_is_no_project_is_refused_as_one(product: Product, tmp_path:
     done = run("release_build", **product.options(tmp_path / "cache", project=True))
     assert done["failed"]
     assert "release_project is true, and no package can be made of the folder's pyproject.toml" in done["msg"]
+
+
+def changed(product: Product, cache: Path) -> dict[str, Any]:
+    """Build a release with the same packages and another source."""
+    product.commit(**{"more.py": "import six\n"})
+    return run("release_build", **product.options(cache))
+
+
+def test_packages_that_another_release_has_are_not_unpacked_again(product: Product, tmp_path: Path) -> None:
+    first = Path(run("release_build", **product.options(tmp_path / "cache"))["archive"]).parent
+    second = changed(product, tmp_path / "cache")
+    there = Path(second["archive"]).parent / "site-packages" / "six.py"
+    assert there.stat().st_ino == (first / "site-packages" / "six.py").stat().st_ino
+    assert {"site-packages/six.py", "source/more.py"} < members(second["archive"]).keys()
+
+
+def test_packages_that_are_not_as_they_came_are_unpacked_again(product: Product, tmp_path: Path) -> None:
+    first = Path(run("release_build", **product.options(tmp_path / "cache"))["archive"]).parent
+    module = first / "site-packages" / "six.py"
+    module.write_text(module.read_text() + "\nraise SystemExit\n")
+    with tarfile.open(changed(product, tmp_path / "cache")["archive"]) as tar:
+        inside = tar.extractfile("site-packages/six.py")
+        assert inside
+        assert b"SystemExit" not in inside.read()
+
+
+def test_packages_of_another_lock_file_are_unpacked(product: Product, tmp_path: Path) -> None:
+    first = Path(run("release_build", **product.options(tmp_path / "cache"))["archive"]).parent
+    product.commit(**{"requirements.lock": FILES["requirements.lock"] + "\n"})
+    second = Path(run("release_build", **product.options(tmp_path / "cache"))["archive"]).parent
+    inode = (second / "site-packages" / "six.py").stat().st_ino
+    assert inode != (first / "site-packages" / "six.py").stat().st_ino
