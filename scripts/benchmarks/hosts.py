@@ -117,7 +117,9 @@ def write_landscape(inventory: Path, parts: Mapping[Host, Sequence[str]]) -> Pat
     inventory.mkdir(parents=True)
     (inventory / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
     hosts = "".join(
-        f"    {host.name}: {{ansible_host: {host.address}, bundle_address: {host.address}}}\n"
+        # The repository is a variable of the host: group_vars/all would win over one of the group.
+        f"    {host.name}: {{ansible_host: {host.address}, bundle_address: {host.address},"
+        f" release_repository: {ROOT}}}\n"
         for host in parts
     )
     groups = "".join(
@@ -127,7 +129,7 @@ def write_landscape(inventory: Path, parts: Mapping[Host, Sequence[str]]) -> Pat
     bed = next(iter(parts)).bed
     (inventory / "hosts.yml").write_text(
         f"all:\n  hosts:\n{hosts}"
-        f"  vars:\n    ansible_user: root\n    release_repository: {ROOT}\n"
+        f"  vars:\n    ansible_user: root\n"
         f"    ansible_ssh_private_key_file: {STATE}/ssh/id_ed25519\n"
         f"    ansible_ssh_common_args: -o UserKnownHostsFile={STATE}/runs/{bed}/known_hosts\n"
         f"  children:\n{groups}"

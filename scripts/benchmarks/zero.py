@@ -27,6 +27,8 @@ PROPERTY = "load: "
 ROLLBACK_PROPERTY = "seconds: from the command to the release before serving"
 ROLLBACK_SECONDS = 10.0
 ALL, SECOND = Host("zero1", "10.87.13.40", bed="zero"), Host("zero2", "10.87.13.41", bed="zero")
+# Requests a second while it is measured how long a rollback takes: two busy cores would be what is measured.
+QUIET_RATE = 2.0
 # The load is to be at least this; what a process that is late began counts as it came.
 LEAST_RATE = 100.0
 RELEASE, DEFAULT, SPLIT = (f"molecule/{name}/tests" for name in ("release", "default", "split"))
@@ -88,26 +90,33 @@ def measure(options: argparse.Namespace) -> Report:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         seconds, _ = playbook(inventory, cache, "site.yml")
         print(f"two hosts are there after {seconds:.0f} s of site.yml", flush=True)
-        report = Path(name, "report.xml")
-        said = let_happen(inventory, report, options.rate)
+        deployed, rolled_back, *others = TESTS.values()
+        quiet, report = Path(name, "quiet.xml"), Path(name, "report.xml")
+        said = let_happen(inventory, quiet, QUIET_RATE, deployed, rolled_back, BETWEEN)
+        said += let_happen(inventory, report, options.rate, deployed, rolled_back, BETWEEN, *others)
         zero = Zero("zero", "", details={"events": events_of(report), "rate": options.rate})
-        zero.took(properties_of(report))
+        zero.took(properties_of(quiet), properties_of(report))
     zero.misses += zero.of_the_load()
     zero.misses += [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return zero
 
 
-def let_happen(inventory: Path, report: Path, rate: float) -> str:
+def let_happen(inventory: Path, report: Path, rate: float, *tests: str) -> str:
     """Run the tests of the events and return what pytest said.
 
     Raises:
         BenchmarkError: if it cannot run them.
     """
-    command = [VENV / "bin" / "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "--tb=short"]
+    command = [
+        VENV / "bin" / "pytest",
+        "-q",
+        "-rfE",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "--show-capture=no",
+    ]
     command += [f"--ansible-inventory={inventory}", f"--load-rate={rate:g}", f"--junitxml={report}"]
-    # After the first two, one story.
-    tests = list(TESTS.values())
-    tests.insert(2, BETWEEN)
     done = subprocess.run(
         [str(word) for word in (*command, *tests)],
         cwd=ROOT,
@@ -178,12 +187,15 @@ class Zero(Report):
         ]
         return "\n".join([*aligned(rows), *self.notes])
 
-    def took(self, properties: dict[str, str]) -> None:
-        """Take note of how long the rollback took."""
+    def took(self, quiet: dict[str, str], loaded: dict[str, str]) -> None:
+        """Take note of how long the rollback took, with hardly a request and under the load."""
         name = ROLLBACK_PROPERTY.partition(": ")[2]
-        seconds = float(properties.get(ROLLBACK_PROPERTY, "nan"))
-        self.details["rollback"] = seconds
-        line = f"{name}: {seconds:.1f} s under this load (at most {ROLLBACK_SECONDS:.0f})"
+        seconds, under_load = (float(each.get(ROLLBACK_PROPERTY, "nan")) for each in (quiet, loaded))
+        self.details |= {"rollback": seconds, "rollback_under_load": under_load}
+        line = (
+            f"{name}: {seconds:.1f} s with {QUIET_RATE:g} requests a second (at most {ROLLBACK_SECONDS:g}),"
+            f" {under_load:.1f} s under this load"
+        )
         self.notes.append(line)
         if not seconds <= ROLLBACK_SECONDS:
             self.misses.append(line)
