@@ -243,7 +243,8 @@ def build(source: Source, manifest: dict[str, Any], kept: Path, *, lock_file: st
         source.unpack(source_directory)
         hosts = {"python": manifest["python"], "architecture": manifest["architecture"]}
         key = packages_key(source_directory / lock_file, **hosts)
-        if not link_packages(key, kept.parent, packages):
+        # What a project brings is copied over them, so those are to be no other release's.
+        if project or not link_packages(key, kept.parent, packages):
             install_packages(source_directory / lock_file, packages, **hosts)
         if project:
             install_project(source, packages)
