@@ -42,6 +42,13 @@ def test_a_table_has_about_the_size_that_was_asked_for_and_two_indexes(cluster: 
     size = int(cluster.sql("SELECT pg_total_relation_size('letters')"))
     assert abs(size - WANTED) < 0.1 * WANTED
     assert cluster.sql("SELECT count(*) FROM pg_index WHERE indrelid = 'letters'::regclass") == "2"
+    assert (
+        cluster.sql(
+            "CREATE EXTENSION pg_visibility; SELECT all_frozen * 8192 = pg_relation_size('letters')"
+            " FROM pg_visibility_map_summary('letters')"
+        )
+        == "t"
+    )
 
 
 def test_the_log_of_pgbench_has_a_line_for_each_transaction(cluster: Cluster) -> None:
