@@ -24,7 +24,7 @@ options:
     type: str
     required: true
   other_revision:
-    description: Whether a database may serve that has another revision than the release that serves.
+    description: Whether the release that serves stays, although the database has another revision.
     type: bool
     default: false
   config:
@@ -47,6 +47,12 @@ knows:
   description: The staged releases that know this revision, the one staged last first.
   type: list
   elements: str
+  returned: always
+activate:
+  description: >-
+    When the release that belongs to the database has to take over from the one that serves: C(before) the database
+    serves, C(after), or never, which is empty.
+  type: str
   returned: always
 says:
   description: All of it for people, with what to do afterwards.
@@ -101,19 +107,32 @@ def last_with(log: Path, revision: str) -> list[str]:
 
 def judge(
     revision: str, serving: dict[str, Any] | None, belongs: str, known_by: list[str], *, allowed: bool
-) -> tuple[str, list[str]]:
-    """Return what is the case, and what stands in the way."""
+) -> tuple[str, str, list[str]]:
+    """Return what is the case, when the release that belongs has to take over, and what stands in the way."""
     if serving is None:
-        return "No release serves on this host yet: site.yml deploys one after the restore.", []
+        return "No release serves on this host yet: site.yml deploys one after the restore.", "", []
     release, head = serving["release"], serving["revision"]
     if revision == head:
-        return f"Release {release} serves, and the restored database has its revision, {head}.", []
+        return f"Release {release} serves, and the restored database has its revision, {head}.", "", []
     of = f"the restored database is at revision {revision or 'none'}, and release {release}, which serves, is at {head}"
     if not known_by:
-        return f"{of[0].upper()}{of[1:]}.", [
-            f"{of}. No release that is staged on this host knows {revision or 'a database without revision'}: deploy "
-            "one that does first (release_ref), or restore another moment."
-        ]
+        return (
+            f"{of[0].upper()}{of[1:]}.",
+            "",
+            [
+                f"{of}. No release that is staged on this host knows {revision or 'a database without revision'}: "
+                "deploy one that does first (release_ref), or restore another moment."
+            ],
+        )
+    if belongs and belongs != release and not allowed:
+        # The older of two releases lives with the newer schema, as it did when the newer one was deployed.
+        order = "before" if release in known_by else "after"
+        return (
+            f"{of[0].upper()}{of[1:]}. Release {belongs}, which served with it, takes over {order} the switch, and "
+            f"stays until the inventory names another release than {release}.",
+            order,
+            [],
+        )
     ways = []
     if release in known_by:
         ways.append(
@@ -127,11 +146,15 @@ def judge(
         ways.append(f"name a release in the inventory that knows it ({', '.join(known_by)}), and deploy it")
     then = "; or ".join(ways)
     if allowed:
-        return f"{of[0].upper()}{of[1:]}. After the switch: {then}.", []
-    return f"{of[0].upper()}{of[1:]}.", [
-        f"{of}: between the switch and the next step it would serve a schema that is not its own. If that is what you "
-        f"want, add -e restore_other_revision=yes, and after the switch: {then}."
-    ]
+        return f"{of[0].upper()}{of[1:]}. After the switch: {then}.", "", []
+    return (
+        f"{of[0].upper()}{of[1:]}.",
+        "",
+        [
+            f"{of}: between the switch and the next step it would serve a schema that is not its own. If that is what "
+            f"you want, add -e restore_other_revision=yes, and after the switch: {then}."
+        ],
+    )
 
 
 def main() -> None:
@@ -159,9 +182,17 @@ def main() -> None:
     known_by = [one.name for one in releases if knows(one, module.params["config"], revisions)]
     belongs = next((name for name in last_with(log, revision) if name in known_by), "")
     serving = record.get("pair")
-    says, problems = judge(revision, serving, belongs, known_by, allowed=module.params["other_revision"])
+    says, activate, problems = judge(
+        revision, serving, belongs, known_by, allowed=module.params["other_revision"]
+    )
     module.exit_json(
-        changed=False, serving=serving, belongs=belongs, knows=known_by, says=says, problems=problems
+        changed=False,
+        serving=serving,
+        belongs=belongs,
+        knows=known_by,
+        activate=activate,
+        says=says,
+        problems=problems,
     )
 
 

@@ -54,22 +54,29 @@ def host(tmp_path: Path) -> Host:
 
 def test_database_at_the_revision_that_serves_may_serve(host: Host) -> None:
     said = host.ask("a2")
-    assert said["problems"] == []
-    assert said["belongs"] == NEW
+    assert (said["problems"], said["belongs"], said["activate"]) == ([], NEW, "")
 
 
-def test_database_at_an_older_revision_is_stopped_with_both_ways_from_there(host: Host) -> None:
-    (problem,) = host.ask("a1")["problems"]
-    assert "the restored database is at revision a1, and release bbb222, which serves, is at a2" in problem
-    assert "add -e restore_other_revision=yes" in problem
-    assert "forward, ansible-playbook playbooks/deploy.yml" in problem
-    assert "back, ansible-playbook playbooks/rollback.yml -e release_to=aaa111" in problem
+def test_older_release_takes_over_before_the_switch_as_it_lives_with_the_newer_schema(host: Host) -> None:
+    said = host.ask("a1")
+    assert (said["problems"], said["belongs"], said["activate"]) == ([], OLD, "before")
+    assert "the restored database is at revision a1, and release bbb222, which serves, is at a2".lower() in (
+        said["says"].lower()
+    )
+    assert "Release aaa111, which served with it, takes over before the switch" in said["says"]
 
 
-def test_database_at_an_older_revision_may_serve_when_somebody_wants_it(host: Host) -> None:
+def test_newer_release_takes_over_after_the_switch_as_it_needs_the_newer_schema(host: Host) -> None:
+    host.serve(OLD, "a1")
+    said = host.ask("a2")
+    assert (said["problems"], said["belongs"], said["activate"]) == ([], NEW, "after")
+
+
+def test_release_that_serves_stays_when_somebody_wants_it(host: Host) -> None:
     said = host.ask("a1", other_revision=True)
-    assert said["problems"] == []
+    assert (said["problems"], said["activate"]) == ([], "")
     assert "After the switch: forward, ansible-playbook playbooks/deploy.yml" in said["says"]
+    assert "back, ansible-playbook playbooks/rollback.yml -e release_to=aaa111" in said["says"]
 
 
 def test_database_at_a_revision_that_no_release_knows_never_serves(host: Host) -> None:
@@ -80,7 +87,8 @@ def test_database_at_a_revision_that_no_release_knows_never_serves(host: Host) -
 def test_release_that_is_not_here_any_more_does_not_belong(host: Host) -> None:
     (host.root / "releases" / OLD / "manifest.json").unlink()
     said = host.ask("a1")
-    assert said["belongs"] == ""
+    assert (said["belongs"], said["activate"]) == ("", "")
+    assert "add -e restore_other_revision=yes" in said["problems"][0]
     assert "rollback.yml" not in said["problems"][0]
 
 
