@@ -36,11 +36,13 @@ class DatabaseProbe:
         """What is wrong, without addresses or names; None when it answers within `PROBE_SECONDS`."""
         if self._under_way is None or self._under_way.done():
             self._under_way = asyncio.create_task(self._ask())
+        # Whoever is answered first may begin the next question before the others have looked at this one.
+        question = self._under_way
         # Waited for, not cancelled at the limit: to cancel, psycopg waits for the silent server.
-        done, _ = await asyncio.wait({self._under_way}, timeout=PROBE_SECONDS)
+        done, _ = await asyncio.wait({question}, timeout=PROBE_SECONDS)
         if not done:
             return f"no answer within {PROBE_SECONDS:g} s"
-        error = self._under_way.exception()
+        error = question.exception()
         return None if error is None else _kind_of(error)
 
     async def close(self) -> None:

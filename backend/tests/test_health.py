@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from sqlalchemy import make_url
 
-from app.health import PROBE_SECONDS
+from app.database import connection_parameters
+from app.health import PROBE_SECONDS, DatabaseProbe
 from harness.cluster import Database
 from harness.metrics import value
 from harness.pooler import Pooler
@@ -233,3 +236,15 @@ def test_a_busy_database_is_waited_for_longer_than_a_silent_one(
     with ThreadPoolExecutor(15) as clients:
         answers = [*clients.map(server.get, ["/api/jobs"] * 15)]
     assert [answer.status_code for answer in answers] == [200] * 15
+
+
+def test_everybody_who_asks_at_once_is_answered(database: Database) -> None:
+    probe = DatabaseProbe(connection_parameters(make_url(database.url("app"))))
+
+    async def again_and_again() -> list[str | None]:
+        return [await probe.problem() for _ in range(20)]
+
+    async def at_once() -> list[list[str | None]]:
+        return await asyncio.gather(*(again_and_again() for _ in range(6)))
+
+    assert asyncio.run(at_once()) == [[None] * 20] * 6
