@@ -72,7 +72,6 @@ def measure(database: DatabaseHost, inventory: Path, cache: Path, wal_megabytes:
             f"{PATH} is answered without the table {LOST}: it does not tell when the service is back"
         )
     with Watch(database.host) as watch:
-        began = time.monotonic()
         seconds, output = playbook(
             inventory,
             cache,
@@ -92,7 +91,7 @@ def measure(database: DatabaseHost, inventory: Path, cache: Path, wal_megabytes:
     return Restored(
         bytes=size,
         wal_bytes=wal,
-        back=watch.back - began,
+        back=watch.back,
         whole=seconds,
         backup=dict(tasks).get(AFTERWARDS, float("nan")),
         held=float(waited[1]) if waited else float("nan"),
@@ -122,7 +121,7 @@ def answers(host: Host) -> bool:
 
 
 class Watch:
-    """Asks four times a second while the block runs; `back` is when the first good answer came (monotonic clock)."""
+    """Asks four times a second while the block runs; `back` is after how many seconds the first good answer came."""
 
     def __init__(self, host: Host) -> None:
         self.back: float | None = None
@@ -130,6 +129,7 @@ class Watch:
         self._thread = threading.Thread(target=self._ask, args=(host,), daemon=True)
 
     def __enter__(self) -> Watch:
+        self._began = time.monotonic()
         self._thread.start()
         return self
 
@@ -142,7 +142,8 @@ class Watch:
     def _ask(self, host: Host) -> None:
         while self.back is None and not self._over.wait(0.25):
             if answers(host):
-                self.back = time.monotonic()
+                self.back = time.monotonic() - self._began
+                print(f"the service is back after {self.back:.0f} s", flush=True)
 
 
 def judge(report: Report, found: Restored) -> None:
