@@ -16,11 +16,9 @@ from shared.wait import until
 DEPLOY = "playbooks/deploy.yml"
 # It goes on once the table `go_on` is there, which tells the test from a slow machine.
 WAIT = """
-while op.get_bind().execute(sa.text("SELECT to_regclass('go_on') IS NULL")).scalar():
+while not op.get_bind().execute(sa.text("SELECT FROM pg_class WHERE relname = 'go_on'")).all():
     op.execute("SELECT pg_sleep(0.1)")"""
-WAITS = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'intowork_migrator' AND query LIKE '%go_on%'"
-)
+WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'intowork_migrator' AND query LIKE '%pg_sleep(0.1)%'"
 PLAIN = 'op.execute("CREATE TABLE {name} (id integer)")'
 CONCURRENTLY = (
     "with op.get_context().autocommit_block():\n"
