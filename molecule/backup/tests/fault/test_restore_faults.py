@@ -45,7 +45,7 @@ PLACES = [
 def test_power_cut_during_prepare_leaves_the_live_cluster_and_the_next_one_is_whole(
     backups: Restores, landscape: Landscape, database: Machine, notes: Superuser
 ) -> None:
-    notes("INSERT INTO notes VALUES ('before the cut')")
+    notes("DELETE FROM notes", "INSERT INTO notes VALUES ('before the cut')")
     stored = backups.stored()
     database.sh("setsid bundle-restore prepare --latest </dev/null >/dev/null 2>&1 &")
     until(
