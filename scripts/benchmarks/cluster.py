@@ -40,12 +40,15 @@ def as_owner(*command: str | Path) -> list[str]:
 
 
 def run(*command: str | Path) -> str:
-    """Run a program of PostgreSQL's and return what it prints.
+    """Run a program of PostgreSQL's and return what it prints. PGPORT and its like lead it nowhere else.
 
     Raises:
         BenchmarkError: with the program's own words, if it fails.
     """
-    done = subprocess.run(as_owner(*command), capture_output=True, text=True, check=False, cwd="/")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    done = subprocess.run(
+        as_owner(*command), capture_output=True, text=True, check=False, cwd="/", env=environment
+    )
     if done.returncode != 0:
         raise BenchmarkError(
             f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"

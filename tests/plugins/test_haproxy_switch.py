@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import shutil
 import socket
 import subprocess
@@ -15,10 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import haproxy_switch
 import pytest
 from ansible.module_utils import haproxy_runtime
-from ansible.module_utils.testing import patch_module_args
+from real_module import run
 
 CONFIG = """\
 global
@@ -106,9 +104,8 @@ class Handler(BaseHTTPRequestHandler):
 class Proxy:
     """A running HAProxy with its two backends."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.capsys = capsys
         self.port = free_port()
         self.blue, self.green = Backend("blue"), Backend("green")
         self.config = folder / "haproxy.cfg"
@@ -148,10 +145,7 @@ class Proxy:
             "_ansible_check_mode": check_mode,
             **options,
         }
-        self.capsys.readouterr()
-        with patch_module_args(arguments), pytest.raises(SystemExit):
-            haproxy_switch.main()
-        return dict(json.loads(self.capsys.readouterr().out))
+        return run("haproxy_switch", **arguments)
 
     def states(self) -> dict[str, str]:
         worker = haproxy_runtime.Worker(self.folder / "admin.sock")
@@ -227,9 +221,9 @@ class Load:
 
 
 @pytest.fixture
-def proxy(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     # Short, since the path of a Unix socket may have 107 bytes.
-    running = Proxy(tmp_path_factory.mktemp("p"), capsys)
+    running = Proxy(tmp_path_factory.mktemp("p"))
     yield running
     running.stop()
 

@@ -60,6 +60,8 @@ class Playbook:
             "migration_directory": str(self.product.folder),
             "migration_python": sys.executable,
             "bundle_direct_url": self.product.url,
+            "bundle_alembic_config": "alembic.ini",
+            "bundle_database_url_variable": "DATABASE_URL",
             "migration_user": "root",
             "migration_packages": [],
             **variables,
