@@ -36,6 +36,8 @@ class Course:
     chain: Chain
     ways: Ways
     backups: list[Backup]
+    # Whether nobody asked for this moment, so that another one is as good.
+    own_choice: bool = False
     began: float = field(default_factory=time.monotonic)
     # What each step took.
     seconds: dict[str, float] = field(default_factory=dict)
@@ -83,7 +85,7 @@ def choose(known: Settings, given: Target | None) -> Course:
     backups = timelines.candidates(stanza.backups, chain, target)
     if not backups:
         raise WindowError(f"no backup leads to {target}; {window}")
-    return Course(target, chain, ways, backups)
+    return Course(target, chain, ways, backups, own_choice=given is None)
 
 
 def moment_in(first: datetime | None, last: datetime | None) -> Target:
@@ -104,10 +106,13 @@ def run(known: Settings, course: Course, report: Report, tell: Callable[[str], N
     clone = clone_of(known)
     try:
         age(known, course, report)
-        with course.step("restore"):
-            arrival, backup = recover(clone, course, tell)
-        with course.step("promote"):
-            clone.promote()
+        arrival, backup = restore(clone, course, tell)
+        if before_any_table(clone, known, course):
+            tell(f"{known.database} had no table yet: going on to the end of the archive")
+            clone.remove()
+            course.target = Target("latest")
+            course.seconds.clear()
+            arrival, backup = restore(clone, course, tell)
         reached(known, course, arrival, backup, report)
         with course.step("look"):
             there = look(clone, known, course, report)
@@ -139,6 +144,21 @@ def age(known: Settings, course: Course, report: Report) -> None:
         f"{'are' if kept else 'would be'} allowed",
         "" if kept else "see docs/runbooks/archive-behind.md",
     )
+
+
+def restore(clone: Clone, course: Course, tell: Callable[[str], None]) -> tuple[Arrival, Backup]:
+    """Restore to the target, and let the clone begin to live."""
+    with course.step("restore"):
+        arrived = recover(clone, course, tell)
+    with course.step("promote"):
+        clone.promote()
+    return arrived
+
+
+def before_any_table(clone: Clone, known: Settings, course: Course) -> bool:
+    """Whether the moment that was chosen proves nothing: the first backup is older than the product's first tables."""
+    own_moment = course.own_choice and course.target.kind == "time"
+    return own_moment and not contents.look(clone.connect, known.database).rows
 
 
 def recover(clone: Clone, course: Course, tell: Callable[[str], None]) -> tuple[Arrival, Backup]:

@@ -190,6 +190,25 @@ def test_window_that_is_too_young_for_a_moment_is_restored_to_its_end(first: dat
     assert drilling.moment_in(first, NOON) == Target("latest")
 
 
+@pytest.mark.parametrize("own_choice", [True, False])
+def test_moment_from_before_the_first_table_is_exchanged_for_the_end_where_nobody_asked_for_it(
+    original: Original, made: Made, own_choice: bool
+) -> None:
+    """The first run makes its first backup before the first migration."""
+    known, report = replace(original.known, database=f"late_{own_choice}".lower()), Report("Restore drill")
+    target = Target("time", original.moment().isoformat(sep=" "))
+    with original.connect("postgres") as session:
+        session.execute(f"CREATE DATABASE {known.database}")
+    with original.connect(known.database) as session:
+        session.execute("CREATE TABLE rows (number integer)")
+    original.archive()
+    course = replace(drilling.choose(known, None), target=target, own_choice=own_choice)
+    drilling.clear(known)
+    drilling.run(known, course, report, ignore)
+    assert levels(report)["rows"] == ("ok" if own_choice else "critical"), report.text()
+    assert report.facts["target"] == str(Target("latest") if own_choice else target)
+
+
 def release(root: Path, name: str, heads: list[str]) -> None:
     """A release on this host."""
     path = root / "releases" / name

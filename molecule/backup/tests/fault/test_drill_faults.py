@@ -41,6 +41,7 @@ def test_what_a_killed_drill_left_is_gone_after_the_next_which_succeeds(
     database.sh("systemctl kill --signal=KILL --kill-who=main drill")
     until(lambda: database.sh("systemctl is-active drill", ok=(3,)) == "failed", seconds=100, what="its end")
     assert database.sh(f"ls {PLACE}").split() == ["data", "private"]
-    database.sh("systemctl start drill", timeout=300)
+    # The drill's own words are the only ones that tell why.
+    database.sh("systemctl start drill || { journalctl --unit=drill --lines=60; exit 1; }", timeout=300)
     assert left(database) == ""
     assert backups.figures("drill")["bundle_drill_success"] == 1
