@@ -19,6 +19,8 @@ from testbed.state import Host, Run
 
 BOOT_SECONDS = 90
 STOP_SECONDS = 60
+# What the kernel usually needs to take a dead host's network apart is a few milliseconds.
+CABLE_SECONDS = 5
 
 
 def prepare(run: Run, host: Host) -> None:
@@ -201,6 +203,20 @@ def end(run: Run, host: str) -> None:
     power_off(run, host)
     if not wait_until(lambda: init_of(run, host) is None and not keepers_of(run, host), 20, 0.05):
         raise TestbedError(f"processes of host {host} of run {run.name} do not end: {keepers_of(run, host)}")
+    # The kernel takes a dead host's network apart some time after its last process. Until then its cable is there, and
+    # the next boot would find the name taken.
+    if not wait_until(lambda: not has_cable(run, host), CABLE_SECONDS, 0.05):
+        call("ip", "link", "delete", "dev", cable(run, host))
+
+
+def cable(run: Run, host: str) -> str:
+    """The outer end of a host's cable; where systemd-nspawn shortens the name, this is another name for it."""
+    return f"vb-gb-{run.name}.{host}"
+
+
+def has_cable(run: Run, host: str) -> bool:
+    """Whether the kernel has that interface."""
+    return call("ip", "link", "show", "dev", cable(run, host), check=False).returncode == 0
 
 
 def power_off(run: Run, host: str) -> None:

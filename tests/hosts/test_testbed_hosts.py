@@ -94,6 +94,15 @@ def test_after_a_power_cut_the_host_is_down_until_it_is_started(run: Run) -> Non
     assert on(run, "one2", "hostname") == "one2"
 
 
+def test_host_boots_again_though_something_still_holds_its_network(run: Run) -> None:
+    init = machine.init_of(run, "one2")
+    with Path(f"/proc/{init}/ns/net").open():
+        machine.end(run, "one2")
+        machine.start(run, HOSTS[1])
+        machine.wait_for(run, HOSTS[1])
+    assert machine.init_of(run, "one2") not in (None, init)
+
+
 def test_a_cut_cable_is_cut_until_it_is_plugged_in_again(run: Run) -> None:
     machine.set_link(run, "one2", "down")
     assert not ssh.answers(run, HOSTS[1])
