@@ -36,6 +36,8 @@ class DatabaseProbe:
         """What is wrong, without addresses or names; None when it answers within `PROBE_SECONDS`."""
         if self._under_way is None or self._under_way.done():
             self._under_way = asyncio.create_task(self._ask())
+            # What came of it after everybody was answered is nobody's error.
+            self._under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Whoever is answered first may begin the next question before the others have looked at this one.
         question = self._under_way
         # Waited for, not cancelled at the limit: to cancel, psycopg waits for the silent server.

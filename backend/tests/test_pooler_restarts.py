@@ -170,3 +170,13 @@ def test_a_worker_is_not_ready_when_nobody_listens_any_more(server: Server, frag
     answer = server.get("/health/ready")
     assert answer.status_code == 503
     assert "refused or lost" in answer.text
+
+
+def test_question_that_fails_after_everybody_was_answered_is_no_error_in_the_log(
+    server: Server, fragile_pooler: Pooler
+) -> None:
+    fragile_pooler.freeze()
+    assert "no answer within 2 s" in server.get("/health/ready").text
+    fragile_pooler.stop()
+    until(lambda: "refused or lost" in server.get("/health/ready").text, "the next question")
+    assert "never retrieved" not in server.output()
