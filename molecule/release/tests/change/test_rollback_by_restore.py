@@ -107,3 +107,11 @@ def test_restore_to_after_the_deploy_brings_the_newer_release_back(
     assert product.release == story.newer
     assert sql.superuser("SELECT version_num FROM alembic_version") == REVISION
     assert product.record["pair"] == {"release": story.newer, "revision": REVISION}
+
+
+def test_hold_goes_when_a_person_lifts_it(
+    restored: Run, playbook: Playbook, product: Product, releases: Releases, story: Story
+) -> None:
+    playbook.must("playbooks/deploy.yml", deploy_lift_hold=True, **releases.named("newer"))
+    assert not product.record.get("hold")
+    assert product.release == story.newer
