@@ -25,8 +25,8 @@ from toolbox.timelines import WindowError  # noqa: E402
 EPILOG = f"""\
 what it does:
   1. Chooses a moment between the oldest backup and the newest archived WAL, restores to it beside everything else, and
-     proves by PostgreSQL's own words and the heartbeat that it got there. A moment from before the product's first table
-     proves nothing: then it is the end of the archive.
+     proves by PostgreSQL's own words and the heartbeat that it got there. A moment from before the product's first
+     table proves nothing: then it is the end of the archive.
   2. Counts the rows of every table, and reads the schema's revision.
   3. Lets the release that belongs to this revision serve from the restored database, on this host only, and asks it.
      Where no release is on the host, the report says that this was left out.
