@@ -50,6 +50,7 @@ OWN = (
     "ExecStart",
     "Restart",
     "TimeoutSt",
+    "KillMode=",
     "Runtime",
     "LimitNOFILE",
     "Description",
