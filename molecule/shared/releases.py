@@ -95,9 +95,9 @@ class Releases:
         """The variables that name a release of this repository."""
         return {"release_repository": str(self.directory), "release_ref": name}
 
-    def read(self, path: str) -> str:
-        """A file of the newest release."""
-        return (self.directory / self.folder / path).read_text()
+    def read(self, path: str, of: str = "HEAD") -> str:
+        """A file of a release, the newest one unless another is named."""
+        return self._git("show", f"{of}:{self.folder}/{path}") + "\n"
 
     def _git(self, *words: str) -> str:
         who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
