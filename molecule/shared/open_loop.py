@@ -17,7 +17,6 @@ import random
 import resource
 import ssl
 import sys
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -143,7 +142,7 @@ class Load:
         self.counted = {request.name: Counted() for request in plan.requests}
         self.failures: list[dict[str, Any]] = []
         self.latest_ms = 0.0
-        self._kept: deque[Connection] = deque()
+        self._kept: list[Connection] = []
         self._stopped = asyncio.Event()
         self._answered = False
         # The same mixture each time.
@@ -217,9 +216,10 @@ class Load:
             print("answered", flush=True)
 
     def _next_kept(self) -> Connection | None:
-        # The one that has been idle for longest: so each is used, and none idles until the service closes it.
+        # The one that was used last, as browsers do. In turn, after a stall that made many, each would come just when the
+        # proxy closes it for having been idle, and a request that meets that fails.
         while self._kept:
-            connection = self._kept.popleft()
+            connection = self._kept.pop()
             if connection.is_open():
                 return connection
             connection.close()
