@@ -216,8 +216,8 @@ class Load:
             print("answered", flush=True)
 
     def _next_kept(self) -> Connection | None:
-        # The one that was used last, as browsers do. In turn, after a stall that made many, each would come just when the
-        # proxy closes it for having been idle, and a request that meets that fails.
+        # The one that was used last, as browsers do. In turn, after a stall that made many, each would come just when
+        # the proxy closes it for having been idle, and a request that meets that fails.
         while self._kept:
             connection = self._kept.pop()
             if connection.is_open():
