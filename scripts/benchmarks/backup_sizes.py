@@ -98,9 +98,11 @@ class Ways:
     def copy(self) -> None:
         """The files that a backup has, copied by cp with as many processes as a backup, and fsynced."""
         self.fresh(DATA)
+        # The directories first: two of cp that make the same one at once fail.
+        files = "find base global pg_xact -type"
         self.timed(
             "copy",
-            f"cd {DATA} && find base global pg_xact -type f -print0 |"
+            f"cd {DATA} && {files} d -print0 | (cd {WORK} && xargs -0 mkdir -p) && {files} f -print0 |"
             f" xargs -0 -P {self.database.processes} -n 8 cp --parents --target-directory={WORK}; cd /",
         )
         self.database.remove()
