@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,30 @@ def test_its_host_keys_are_checked(scenario: Path) -> None:
     assert arguments == f"-o UserKnownHostsFile=/var/lib/gitops-bundle/runs/{scenario.name}/known_hosts"
 
 
-def test_no_two_inventories_share_a_network() -> None:
+def networks_of_inventories() -> list[set[str]]:
+    """The networks of each inventory whose hosts the test bed boots."""
     directories = [ROOT / "inventories" / "local", *(scenario / "inventory" for scenario in SCENARIOS)]
-    networks = [
-        {Host.parse(f"{name}={values['ansible_host']}").network for name, values in hosts.items()}
+    return [
+        {str(Host.parse(f"{name}={values['ansible_host']}").network) for name, values in hosts.items()}
         for hosts in (inventory(directory)["hosts"] for directory in directories)
     ]
+
+
+def test_no_two_inventories_share_a_network() -> None:
+    networks = networks_of_inventories()
     assert len(set().union(*networks)) == sum(map(len, networks))
+
+
+def test_no_test_boots_its_own_hosts_in_a_network_of_others() -> None:
+    # Two phases run at once, so a network that two of them use fails whichever comes second, now and then.
+    tests = [*(ROOT / "molecule").glob("*/tests/**/*.py"), *(ROOT / "tests/hosts").glob("*.py")]
+    found = [
+        set(re.findall(r"\b10\.87\.\d+(?=\.\d+\b)", path.read_text())) for path in tests if path.is_file()
+    ]
+    own = {f"{network}.0/24" for networks in found for network in networks}
+    assert own
+    assert len(own) == sum(map(len, found))
+    assert not own & set().union(*networks_of_inventories())
 
 
 @each_scenario

@@ -18,7 +18,7 @@ from shared.restores import DATA, Restores
 from shared.sql import Endpoints, Superuser
 from shared.wait import until
 
-SPARE, SPARE_HOST, SPARE_ADDRESS = "spare", "backup2", "10.87.6.10"
+SPARE, SPARE_HOST, SPARE_ADDRESS = "spare", "backup2", "10.87.11.10"
 # Python tells of a rename before it is done; there the command is killed, and then the host.
 CUT = """
 import os, runpy, signal, sys
