@@ -115,5 +115,6 @@ KEYS = (
     "kept_rows",
     "restore_point",
     "rehearsal",
+    "watched",
     "error",
 )

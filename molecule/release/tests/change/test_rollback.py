@@ -72,12 +72,14 @@ def test_a_newer_release_serves_with_its_schema_and_its_settings(
     product: Product,
     sql: Endpoints,
     requests: Requests,
+    api: Machine,
     under_load: UnderLoad,
     before: dict[str, Any],
     newer: dict[str, Any],
 ) -> None:
     with under_load("a release with a migration is deployed"):
         playbook.must(DEPLOY, api_workers=2, **newer)
+    assert last_deployment(api)["watched"].count(" 0 of them failed ") == 2
     assert product.record["pair"] == {"release": product.release, "revision": REVISION}
     assert product.record["previous"] == before["record"]["pair"]
     assert (workers(product), sql.superuser("SELECT word FROM later")) == ('"2"', "kept")
@@ -162,6 +164,17 @@ def test_a_rollback_goes_further_back_to_a_release_that_is_named(
     playbook.must(ROLLBACK, release_to=before["release"][:6])
     assert product.release == before["release"]
     assert sql.superuser("SELECT to_regclass('later') IS NULL") == "t"
+
+
+def test_hold_outlives_a_deploy_of_another_release_that_fails(
+    playbook: Playbook, product: Product, releases: Releases, head: str
+) -> None:
+    hold = product.record["hold"]
+    heads = migration("r0llb4ck0003", head, "pass") | migration("r0llb4ck0004", head, "pass")
+    playbook.run(DEPLOY, **releases.tag("two-heads-again", heads, after="base")).says(
+        "the release has 2 heads"
+    )
+    assert product.record["hold"] == hold
 
 
 def test_naming_another_release_ends_the_hold(

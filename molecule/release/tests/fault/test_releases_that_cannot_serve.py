@@ -6,11 +6,13 @@ import json
 
 import pytest
 
+from shared.load import Load, plan
 from shared.playbook import Playbook
 from shared.product import Product
 from shared.releases import Change, Newer, Releases, migration
 from shared.sql import Endpoints
-from shared.standing import Unharmed
+from shared.standing import Unharmed, standing
+from shared.web import Web
 
 DEPLOY = "playbooks/deploy.yml"
 # A busy host's own releases need a few seconds; these never get there.
@@ -83,6 +85,28 @@ def test_a_release_that_becomes_ready_and_then_answers_500_gets_no_request(
         "/api/jobs?limit=1 says status 500: it is all wrong. No request has reached it.",
         f"Release {product.release} still serves",
     )
+
+
+def test_a_release_that_fails_requests_once_it_has_them_gives_them_back(
+    playbook: Playbook,
+    product: Product,
+    sql: Endpoints,
+    web: Web,
+    people: None,
+    candidate: str,
+    newer: Newer,
+    answers: dict[str, str],
+) -> None:
+    # Nothing that is tried before the shift asks for it.
+    answers["app/main.py"] += ANSWERS.format(path="/api/profile", status=500)
+    before = standing(product, sql, web)
+    with Load(plan(web.address, web.domain, candidate, rate=60)) as load:
+        run = playbook.run(DEPLOY, **newer("fails-later", files=answers))
+    run.says("See that it answers no worse than what it replaced: It fails: ", "Before: ")
+    run.says(f"Release {product.release} still serves")
+    assert standing(product, sql, web) == before
+    # It had the requests for a moment, or this test would show nothing.
+    assert 5 <= load.report.failed < load.report.requests / 4
 
 
 def test_the_next_run_with_a_good_release_goes_through(
