@@ -111,8 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cut-after",
         type=positive,
-        default=50,
-        help="seconds that the oldest row waits when the power goes (default 50)",
+        default=45,
+        help="seconds that the oldest row waits when the power goes; less than archive_timeout (default 45)",
     )
     parser.add_argument(
         "--variant",

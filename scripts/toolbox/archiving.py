@@ -23,7 +23,7 @@ SELECT current_setting('archive_mode') AS mode, current_setting('archive_command
        clock_timestamp() AS now
 """
 STATUSES = "SELECT name, modification FROM pg_ls_archive_statusdir() ORDER BY modification, name"
-# archive_timeout is 60 s: twice that is late.
+# The heartbeat ends a segment each minute, if archive_timeout has not: twice that is late.
 LATE = timedelta(seconds=120)
 # Of the file system that pg_wal is on.
 FREE_PERCENT = {"warning": 15, "critical": 5}

@@ -19,7 +19,7 @@ from toolbox.settings import Settings
 from toolbox.targets import Target
 from toolbox.timelines import Chain, Ways, WindowError, shown
 
-# A heartbeat commits each minute, and archive_timeout sends it within another: what is older is in the archive.
+# A heartbeat commits each minute, and within another it is on its way: what is older is in the archive.
 ARCHIVED_AFTER = timedelta(seconds=150)
 # With --heapallindexed each table is read once more for each of its indexes.
 HEAPALLINDEXED_BELOW = 4 * 1024**3

@@ -74,7 +74,7 @@ def check_archiver(look: Look) -> None:
         look.say(
             "warning",
             "archive_timeout is 0: in a quiet hour the last changes stay on this host until 16 MB of WAL are full",
-            advice="ALTER SYSTEM SET archive_timeout = '60s', or postgresql_settings of the inventory",
+            advice="ALTER SYSTEM SET archive_timeout = '50s', or postgresql_settings of the inventory",
         )
 
 

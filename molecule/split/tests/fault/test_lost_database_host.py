@@ -12,8 +12,8 @@ from shared.sql import Endpoints
 from shared.wait import until
 from shared.writes import TABLE, Acknowledged, Writes
 
-# Cron ends a segment each minute, archive_timeout at most as late; the rest is what it takes to get it away on a
-# machine that has other work.
+# Cron ends a segment each minute, archive_timeout before that where it is heeded; the rest is what it takes to get it
+# away on a machine that has other work.
 BOUND_SECONDS = 60 + 15
 
 
