@@ -44,6 +44,14 @@ class Product:
         return found
 
     @property
+    def last_deployment(self) -> dict[str, Any]:
+        """The last line of the deployment log."""
+        found: dict[str, Any] = json.loads(
+            self.machine.sh(f"tail -n 1 /var/log/{self.name}/deployments.jsonl")
+        )
+        return found
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """What is known of the release that serves."""
         path = f"/srv/{self.name}/releases/{self.release}/manifest.json"

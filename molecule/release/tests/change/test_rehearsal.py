@@ -197,9 +197,9 @@ def test_clone_of_a_rehearsal_that_was_killed_is_removed_by_the_next_which_deplo
 
 
 def test_restore_point_before_the_migrations_is_archived_and_a_restore_can_go_to_it(
-    playbook: Playbook, api: Machine, backed_up: Restores, story: Story
+    product: Product, backed_up: Restores, story: Story
 ) -> None:
-    entry = json.loads(api.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
+    entry = product.last_deployment
     assert entry["restore_point"].endswith(f"-at-{story.revision}")
     assert "passed" in entry["rehearsal"]
     backed_up.restore("prepare", "--name", entry["restore_point"], ok=(0, 1), seconds=300)

@@ -49,12 +49,6 @@ def requests(web: Web) -> Iterator[Requests]:
         yield going_on
 
 
-def last_deployment(api: Machine) -> dict[str, Any]:
-    """The last line of the deployment log."""
-    found: dict[str, Any] = json.loads(api.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
-    return found
-
-
 def seconds_until_served(web: Web, release: str) -> float:
     """How long it takes until the front door answers with this release, from now on."""
     began = time.monotonic()
@@ -72,14 +66,13 @@ def test_a_newer_release_serves_with_its_schema_and_its_settings(
     product: Product,
     sql: Endpoints,
     requests: Requests,
-    api: Machine,
     under_load: UnderLoad,
     before: dict[str, Any],
     newer: dict[str, Any],
 ) -> None:
     with under_load("a release with a migration is deployed"):
         playbook.must(DEPLOY, api_workers=2, **newer)
-    assert last_deployment(api)["watched"].count(" 0 of them failed ") == 2
+    assert product.last_deployment["watched"].count(" 0 of them failed ") == 2
     assert product.record["pair"] == {"release": product.release, "revision": REVISION}
     assert product.record["previous"] == before["record"]["pair"]
     assert (workers(product), sql.superuser("SELECT word FROM later")) == ('"2"', "kept")
@@ -120,17 +113,17 @@ def test_a_rollback_brings_back_the_release_its_schema_and_its_settings(
     assert product.record["hold"]["refused"] == [left]
 
 
-def test_rows_that_a_rollback_drops_are_kept(api: Machine) -> None:
+def test_rows_that_a_rollback_drops_are_kept(api: Machine, product: Product) -> None:
     [kept] = json.loads(api.sh(f"cat {KEPT_ROWS}/*/kept.json"))
     assert (kept["table"], kept["rows"]) == ("public.later", 1)
     assert api.sh(f"zcat {KEPT_ROWS}/*/{kept['file']}").splitlines() == ["id,word", "1,kept"]
-    assert last_deployment(api)["kept_rows"] == [kept]
+    assert product.last_deployment["kept_rows"] == [kept]
 
 
 def test_the_log_says_who_went_where_and_how_long_each_phase_took(
-    api: Machine, before: dict[str, Any]
+    product: Product, before: dict[str, Any]
 ) -> None:
-    entry = last_deployment(api)
+    entry = product.last_deployment
     assert (entry["outcome"], entry["release"]) == ("rolled back", before["release"])
     assert list(entry["seconds"]) == ["hold", "activate", "schema"]
 

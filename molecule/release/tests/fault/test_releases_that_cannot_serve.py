@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from shared.load import Load, plan
@@ -53,8 +51,7 @@ def test_a_release_that_cannot_start_is_refused_with_the_end_of_its_journal(
     with unharmed("a release that cannot start is refused"):
         run = playbook.run(DEPLOY, api_ready_timeout=READY_SECONDS, **broken)
     run.says("it cannot start", f"Release {product.release} still serves", "Correct the cause")
-    last = json.loads(product.machine.sh("tail -n 1 /var/log/intowork/deployments.jsonl"))
-    assert last["outcome"] == "failed"
+    assert product.last_deployment["outcome"] == "failed"
 
 
 def test_a_release_that_imports_but_never_becomes_ready_is_refused_and_its_schema_undone(
