@@ -159,8 +159,14 @@ class Proxy:
 
     def watch(self, **options: Any) -> dict[str, Any]:
         """Read what was answered, or, with `since`, see green answer as blue did; green has answered already."""
-        arguments = {"live": {"api1": "green"}, "replaced": {"api1": "blue"}, "seconds": 0}
-        return run("haproxy_watch", **arguments, socket=str(self.folder / "admin.sock"), **options)
+        arguments = {
+            "live": {"api1": "green"},
+            "replaced": {"api1": "blue"},
+            "seconds": 0,
+            "socket": str(self.folder / "admin.sock"),
+            **options,
+        }
+        return run("haproxy_watch", **arguments)
 
     def ask(self, count: int) -> None:
         """Make so many requests, and do not mind what comes."""
