@@ -57,7 +57,7 @@ def start(known: Settings, seconds: int, tell: Callable[[str], None]) -> dict[st
         with course.step("open"):
             clone.start(settings=door(known, clone))
             clone.wait_until_it_answers()
-        there = contents.look(clone.connect, known.database)
+        there = contents.look(clone.connect, known.database, known.version_table)
         if not there.rows:
             raise ClusterError(f"{backup.label} has no database {known.database}, or no table is in it")
     except BaseException:

@@ -34,8 +34,8 @@ class Contents:
     bytes: int = 0
 
 
-def look(connect: Connect, database: str) -> Contents:
-    """Count exactly, in one snapshot; nothing where the cluster has no such database."""
+def look(connect: Connect, database: str, version_table: str) -> Contents:
+    """Count exactly, in one snapshot; nothing where the cluster has no such database. `version_table` is Alembic's."""
     with connect("postgres") as session:
         there = session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         beats = session.execute("SELECT to_regclass('bundle.heartbeat') IS NOT NULL").fetchone()
@@ -54,12 +54,19 @@ def look(connect: Connect, database: str) -> Contents:
             count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
             found = session.execute(count).fetchone()
             rows[f"{schema}.{table}"] = int(found[0]) if found else 0
-        revision = ""
-        if "public.alembic_version" in rows:
-            versions = session.execute("SELECT version_num FROM public.alembic_version ORDER BY 1").fetchall()
-            revision = ",".join(row[0] for row in versions)
+        revision = read_revision(session, version_table)
         size = session.execute("SELECT pg_database_size(current_database())").fetchone()
     return Contents(rows, revision, beat[0] if beat else None, int(size[0]) if size else 0)
+
+
+def read_revision(session: psycopg.Connection[Any], version_table: str) -> str:
+    """The schema's revision, or all of them; empty where Alembic has no table yet."""
+    found = session.execute("SELECT to_regclass(%s)::text", [version_table]).fetchone()
+    if found is None or found[0] is None:
+        return ""
+    # A regclass is written as a statement has it, with quotes where it needs them.
+    statement = sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(sql.SQL(found[0]))
+    return ",".join(row[0] for row in session.execute(statement).fetchall())
 
 
 def beside(restored: dict[str, int], live: dict[str, int], title: str = "Rows") -> Table:

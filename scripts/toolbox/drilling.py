@@ -158,7 +158,7 @@ def restore(clone: Clone, course: Course, tell: Callable[[str], None]) -> tuple[
 def before_any_table(clone: Clone, known: Settings, course: Course) -> bool:
     """Whether the moment that was chosen proves nothing: the first backup is older than the product's first tables."""
     own_moment = course.own_choice and course.target.kind == "time"
-    return own_moment and not contents.look(clone.connect, known.database).rows
+    return own_moment and not contents.look(clone.connect, known.database, known.version_table).rows
 
 
 def recover(clone: Clone, course: Course, tell: Callable[[str], None]) -> tuple[Arrival, Backup]:
@@ -228,7 +228,7 @@ def reached(known: Settings, course: Course, arrival: Arrival, backup: Backup, r
 
 def look(clone: Clone, known: Settings, course: Course, report: Report) -> contents.Contents:
     """Count the rows of every table, and read the schema's revision and the heartbeat."""
-    there = contents.look(clone.connect, known.database)
+    there = contents.look(clone.connect, known.database, known.version_table)
     if not there.rows:
         report.add("critical", "rows", f"there is no database {known.database}, or no table in it", FAILED)
         return there

@@ -357,8 +357,10 @@ def describe(
 ) -> None:
     """Say what is in the clone, beside what is in the live cluster."""
     known = place.known
-    there = look(clone.connect, known.database)
-    now = look(place.live.connect, known.database) if place.live.answers() else Contents()
+    there = look(clone.connect, known.database, known.version_table)
+    now = (
+        look(place.live.connect, known.database, known.version_table) if place.live.answers() else Contents()
+    )
     last = shown(arrival.last_commit.astimezone(UTC)) if arrival.last_commit else "none since the backup"
     report.add("ok", "last commit", last)
     if arrival.left_out_xid:

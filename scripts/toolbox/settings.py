@@ -28,6 +28,8 @@ class Settings:
     # Of pgBouncer on this host.
     pooler_port: int
     database: str
+    # Alembic's, in which the product's revision is.
+    version_table: str
     # Where it is reached from a repository host of its own, as whom, and the password (libpq's format); the address is
     # empty on the database host, where postgres comes through the socket.
     database_address: str

@@ -82,12 +82,12 @@ def restore(
         session.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(side)))
     try:
         fill(known, live, dump, side, tables)
-        there = look(live.connect, side)
+        there = look(live.connect, side, known.version_table)
     except BaseException:
         with live.connect() as session:
             session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(side)))
         raise
-    now = look(live.connect, known.database)
+    now = look(live.connect, known.database, known.version_table)
     wanted = set(map(qualified, tables)) or there.rows.keys() | now.rows.keys()
     restored = {name: rows for name, rows in there.rows.items() if name in wanted}
     current = {name: rows for name, rows in now.rows.items() if name in wanted}

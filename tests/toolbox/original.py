@@ -72,6 +72,7 @@ class Original:
             "port": PORT,
             "pooler_port": 6432,
             "database": "product",
+            "version_table": "alembic_version",
             "database_address": "",
             "repository_address": "",
             "database_user": "",

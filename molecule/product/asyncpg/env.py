@@ -10,6 +10,11 @@ from sqlalchemy import create_engine, make_url
 
 url = make_url(os.environ["SHOP_DB"]).set(drivername="postgresql+psycopg", query={"sslmode": "require"})
 with create_engine(url).connect() as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        version_table="shop_version",
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()

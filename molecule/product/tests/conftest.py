@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from shared.backups import Backups
 from shared.load import MOST_SECONDS, Load, UnderLoad
 from shared.open_loop import Plan, Request
 from shared.releases import Releases
+from shared.wait import until
 from shared.web import Web
 
 SHOP = "molecule/product/shop"
@@ -19,6 +21,18 @@ SHOP = "molecule/product/shop"
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
     """Releases of the shop, changed."""
     return Releases(tmp_path_factory.mktemp("releases") / "repository", SHOP)
+
+
+@pytest.fixture(scope="session")
+def backed_up(backups: Backups) -> Backups:
+    """The first full backup is there, which the first run of site.yml began."""
+    until(
+        lambda: "full backup: " in backups.pgbackrest(backups.keeper, "info"),
+        seconds=180,
+        what="the first full backup",
+        interval=1,
+    )
+    return backups
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ class Playbook:
             "migration_python": sys.executable,
             "bundle_direct_url": self.product.url,
             "bundle_alembic_config": "alembic.ini",
+            "bundle_version_table": "alembic_version",
             "bundle_database_url_variable": "DATABASE_URL",
             "migration_user": "root",
             "migration_packages": [],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.backups import Backups
 from shared.landscape import Landscape
 from shared.load import UnderLoad
 from shared.machine import Machine
@@ -17,7 +20,7 @@ from shared.releases import Releases, migration
 from shared.sql import Endpoints
 from shared.web import Door, Web
 
-DEPLOY, ROLLBACK = "playbooks/deploy.yml", "playbooks/rollback.yml"
+DEPLOY, REHEARSE, ROLLBACK = (f"playbooks/{name}.yml" for name in ("deploy", "rehearse", "rollback"))
 PICTURES = "/srv/shop/shared/pictures"
 FIRST, SECOND = b"\x89PNG of a pencil", b"\x89PNG of a notebook"
 
@@ -52,6 +55,24 @@ def test_it_writes_into_the_directory_that_it_keeps(web: Web, landscape: Landsca
     assert api.sh(f"stat --format '%U %s' {PICTURES}/1") == f"shop {len(FIRST)}"
 
 
+def test_its_migration_is_rehearsed_and_the_release_that_serves_is_asked_on_the_clone(
+    playbook: Playbook,
+    product: Product,
+    sql: Endpoints,
+    backed_up: Backups,
+    before: dict[str, Any],
+    newer: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    playbook.must(REHEARSE, **newer, migration_rehearsal_reports=str(tmp_path))
+    (report,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert [step["revision"] for step in report["measured"]["revisions"]] == ["0003"]
+    answers = [(answer["path"], answer["status"]) for answer in report["smoke"]["answers"]]
+    assert answers == [("/status", 200), ("/articles", 200)]
+    assert product.state() == before
+    assert sql.superuser("SELECT version_num FROM shop_version") == "0002"
+
+
 def test_a_release_with_a_migration_is_deployed(
     playbook: Playbook,
     product: Product,
@@ -61,7 +82,8 @@ def test_a_release_with_a_migration_is_deployed(
     newer: dict[str, Any],
 ) -> None:
     with under_load("a release with a migration is deployed"):
-        playbook.must(DEPLOY, **newer)
+        # It was rehearsed just now.
+        playbook.must(DEPLOY, **newer, deploy_rehearsal="never")
     assert product.record["pair"] == {"release": product.release, "revision": "0003"}
     assert product.record["previous"] == before["record"]["pair"]
     assert sql.superuser("SELECT count(*) FROM reviews") == "0"

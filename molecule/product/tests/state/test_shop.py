@@ -17,7 +17,7 @@ def test_another_product_serves_through_the_proxy_over_tls(web: Web, product: Pr
 
 
 def test_its_migrations_ran_from_their_own_place(sql: Endpoints) -> None:
-    assert sql.superuser("SELECT version_num FROM alembic_version") == "0002"
+    assert sql.superuser("SELECT version_num FROM shop_version") == "0002"
     owners = sql.superuser("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == "shop_owner"
 
