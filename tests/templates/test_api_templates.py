@@ -193,6 +193,7 @@ def test_first_rows_are_made_in_the_sandbox_of_the_service(render: Render) -> No
     variables = {"bundle_bootstrap_command": "shop first-rows", "api_writable_paths": ["pictures"]}
     unit = render("api", "bootstrap@.service.j2", **INVENTORY | variables)
     assert "ExecStart=/srv/shop/releases/%i/venv/bin/shop first-rows\n" in unit
+    assert "ExecStartPost=+/usr/bin/rm -f /srv/shop/first-rows-due /etc/shop/bootstrap.env\n" in unit
     assert "BindPaths=/srv/shop/shared/pictures:/srv/shop/releases/%i/source/pictures\n" in unit
     assert "User=shop\n" in unit
     assert "ProtectSystem=strict\n" in unit
