@@ -12,8 +12,9 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent)
 
 import psycopg  # noqa: E402  (the path above has to be there first)
-from toolbox import journal, output, pgbackrest, restoring, settings, sidedb, switching  # noqa: E402
+from toolbox import journal, output, parcel, pgbackrest, restoring, settings, sidedb, switching  # noqa: E402
 from toolbox.cluster import ClusterError  # noqa: E402
+from toolbox.dumps import Dump  # noqa: E402
 from toolbox.exchange import ExchangeError  # noqa: E402
 from toolbox.job import EndedError, end_in_order, told  # noqa: E402
 from toolbox.live import Live, LiveError  # noqa: E402
@@ -127,7 +128,22 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--table", action="append", default=[], metavar="TABLE", help="only its rows; may be repeated"
     )
     dump.add_argument("--dry-run", action="store_true", help="find what is wrong, say what would be done")
-    dump.add_argument("--dump", default="", metavar="NAME", help="another dump than the newest")
+    which = dump.add_mutually_exclusive_group()
+    which.add_argument("--dump", default="", metavar="NAME", help="another dump than the newest")
+    which.add_argument(
+        "--brought",
+        default="",
+        metavar="NAME",
+        help="the one that was brought where bundle-restore receive said; it is removed, however this ends",
+    )
+    coming = step(
+        "receive", "make the place for a dump that playbooks/restore.yml brings from the backup host"
+    )
+    coming.add_argument("name", metavar="NAME", help="of the dump")
+    coming.add_argument(
+        "--bytes", type=int, required=True, metavar="NUMBER", help="how much of it is brought"
+    )
+    coming.add_argument("--dry-run", action="store_true", help="only see whether there is room for it")
     return parser.parse_args(argv)
 
 
@@ -264,7 +280,14 @@ def discard(place: Place, _options: argparse.Namespace) -> output.Report:
 
 def dump(place: Place, options: argparse.Namespace) -> output.Report:
     """A database from a dump."""
-    chosen = sidedb.choose(place.known, options.dump)
+    if options.brought:
+        with parcel.unpacked(place.known, options.brought) as chosen:
+            return from_dump(place, chosen, options)
+    return from_dump(place, sidedb.choose(place.known, options.dump), options)
+
+
+def from_dump(place: Place, chosen: Dump, options: argparse.Namespace) -> output.Report:
+    """A database from this dump, or what it would be."""
     if options.dry_run:
         sidedb.check(place.known, place.live, chosen, options.table)
         report = output.Report(f"{', '.join(options.table) or place.known.database} from a dump")
@@ -273,7 +296,21 @@ def dump(place: Place, options: argparse.Namespace) -> output.Report:
     return sidedb.restore(place.known, place.live, chosen, options.table, told)
 
 
-STEPS = {step.__name__: step for step in (window, point, prepare, show, switch, discard, dump)}
+def receive(place: Place, options: argparse.Namespace) -> output.Report:
+    """A place for a dump that is brought from another host."""
+    file = parcel.expect(place.known, place.live, options.name, options.bytes, dry_run=options.dry_run)
+    report = output.Report("Dump from the backup host")
+    size = output.size_text(options.bytes)
+    if options.dry_run:
+        text = f"{options.name}, {size}, and restored into a database beside {place.known.database}"
+        report.add("ok", "would be brought", text)
+    else:
+        report.add("ok", "expected", f"{options.name}, {size}, as {file}")
+    report.facts |= {"file": file, "directory": file.parent}
+    return report
+
+
+STEPS = {step.__name__: step for step in (window, point, prepare, show, switch, discard, receive, dump)}
 
 
 def problems(error: Exception) -> list[str]:

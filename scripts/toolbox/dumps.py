@@ -81,15 +81,25 @@ def expired(dumps: list[Dump], now: datetime, keep: timedelta) -> list[Dump]:
 
 def write_sums(directory: Path) -> None:
     """Write the checksums of all files of a dump, in the form of sha256sum."""
-    lines = [f"{_sum(path)}  {path.name}\n" for path in sorted(directory.iterdir())]
-    (directory / SUMS).write_text("".join(lines))
+    found = {path.name: _sum(path) for path in sorted(directory.iterdir())}
+    (directory / SUMS).write_text(sums_text(found))
+
+
+def sums_text(found: dict[str, str]) -> str:
+    """Checksums by the names of their files, in the form of sha256sum."""
+    return "".join(f"{digest}  {name}\n" for name, digest in found.items())
+
+
+def sums(dump: Dump) -> dict[str, str]:
+    """The checksums of a dump's files by their names, as they were written."""
+    lines = (dump.path / SUMS).read_text().splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def problems(dump: Dump) -> list[str]:
     """What is wrong with a dump: files that are missing, or that are not as they were written."""
     found = []
-    for line in (dump.path / SUMS).read_text().splitlines():
-        wanted, _, name = line.partition("  ")
+    for name, wanted in sums(dump).items():
         path = dump.path / name
         if not path.is_file():
             found.append(f"{path} is missing")

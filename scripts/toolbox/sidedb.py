@@ -6,8 +6,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from psycopg import sql
 
@@ -56,7 +57,8 @@ def how_to_have_one(known: Settings, name: str) -> str:
     place = known.dump_directory
     newest = name or f"$(ssh root@{keeper} 'ls {place} | tail -n 1')"
     return (
-        f"Dumps are made and kept on {keeper}. From a machine that reaches both, bring one here, and do it again: "
+        f"Dumps are made and kept on {keeper}. ansible-playbook playbooks/restore.yml brings one by itself. Without a "
+        "controller, from a machine that reaches both, bring one here, and do it again: "
         f'ssh root@{keeper} tar -C {place} -c "{newest}" | ssh root@{socket.gethostname()} '
         f"'install -d -m 700 -o {pgbackrest.USER} {place} && tar -C {place} -x'"
     )
@@ -110,44 +112,68 @@ def restore(
 
 def check(known: Settings, live: Live, dump: Dump, tables: Sequence[str]) -> None:
     """Raise DumpRestoreError with all that is in the way."""
+    problems = obstacles(known, live, dump.path.name, dump.bytes)
+    problems += unknown(contents(known, dump), dump, tables)
+    if problems:
+        raise DumpRestoreError("\n".join(problems))
+
+
+def obstacles(known: Settings, live: Live, name: str, size: int, place: Path | None = None) -> list[str]:
+    """What is in the way of a dump of a name and size (bytes).
+
+    `place` is where it is yet to be brought, packed, and to be unpacked.
+    """
     problems: list[str] = []
+    needed = size * GROWTH
     if not live.answers():
         problems.append(
             f"{live.unit} does not run, and a dump is restored into it: start it, or restore a moment (bundle-restore "
             "prepare), which needs no running cluster"
         )
-        needed = dump.bytes * GROWTH
     else:
         with live.connect() as session:
             row = session.execute(
                 "SELECT coalesce(pg_database_size((SELECT oid FROM pg_database WHERE datname = %s)), 0)",
                 [known.database],
             ).fetchone()
-        needed = max(dump.bytes * GROWTH, int(row[0]) * 2 if row else 0)
-    free = shutil.disk_usage(live.directory).free
-    if free < needed + RESERVE_BYTES:
-        problems.append(
-            f"{live.directory} has {free / 1e9:.1f} GB free, and {(needed + RESERVE_BYTES) / 1e9:.1f} GB are needed to "
-            f"restore {dump.path.name} beside {known.database}"
-        )
-    listed = contents(known, dump)
-    there = {f"{schema}.{table}" for schema, table in listed}
-    unknown = [table for table in tables if qualified(table) not in there]
-    if unknown:
-        problems.append(f"{', '.join(unknown)}: not in {dump.path.name}; it has {', '.join(sorted(there))}")
-    if problems:
-        raise DumpRestoreError("\n".join(problems))
+        needed = max(needed, int(row[0]) * 2 if row else 0)
+    if place is not None:
+        # Both are there for a moment.
+        twice = size * 2
+        if place.stat().st_dev == live.directory.stat().st_dev:
+            needed += twice
+        else:
+            problems += short_of_room(place, twice, f"bring {name} here")
+    return problems + short_of_room(live.directory, needed, f"restore {name} beside {known.database}")
 
 
-def contents(known: Settings, dump: Dump) -> list[tuple[str, str]]:
-    """The tables whose rows are in a dump, with their schemas."""
-    found = []
+def short_of_room(directory: Path, needed: int, purpose: str) -> list[str]:
+    """A problem where a file system has not `needed` bytes free, and those that nothing may take."""
+    free = shutil.disk_usage(directory).free
+    if free >= needed + RESERVE_BYTES:
+        return []
+    return [
+        f"{directory} has {free / 1e9:.1f} GB free, and {(needed + RESERVE_BYTES) / 1e9:.1f} GB are needed to {purpose}"
+    ]
+
+
+def contents(known: Settings, dump: Dump) -> dict[str, str]:
+    """The tables whose rows are in a dump, with their schemas, and the number by which the file of each is named."""
+    found = {}
     for line in run(known, ["pg_restore", "--list", str(dump.path)]).splitlines():
         # 4012; 0 16412 TABLE DATA public jobs intowork_owner
         words = line.split()
         if words[3:5] == ["TABLE", "DATA"]:
-            found.append((words[5], words[6]))
+            found[f"{words[5]}.{words[6]}"] = words[0].rstrip(";")
     return found
+
+
+def unknown(there: Collection[str], dump: Dump, tables: Sequence[str]) -> list[str]:
+    """A problem where some of the tables are not in a dump."""
+    missing = [table for table in tables if qualified(table) not in there]
+    if not missing:
+        return []
+    return [f"{', '.join(missing)}: not in {dump.path.name}; it has {', '.join(sorted(there))}"]
 
 
 def fill(known: Settings, live: Live, dump: Dump, side: str, tables: Sequence[str]) -> None:
